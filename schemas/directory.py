@@ -1,0 +1,62 @@
+"""Directory records: what every task reads as context (requirements, sections 8, 14, 22)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from schemas.model import Id, Ids, Line, Lines, Record, Text, Timestamp
+from schemas.vocabulary import RiskLevel
+
+
+class PolicyDocument(Record):
+    """One version of a tenant's policy; immutable."""
+
+    tenant_id: Id = Field(description="The tenant.")
+    policy_version: Line = Field(description="Version; the same version never has other content.")
+    document_json: Text = Field(description="The policy as RFC 8785 canonical JSON text.")
+
+
+class Delegation(Record):
+    """Authority lent for a time; never wider than either's own."""
+
+    to: Id = Field(description="The delegate.")
+    valid_from: Timestamp = Field(description="From when.")
+    valid_until: Timestamp = Field(description="Until when.")
+
+
+class ReviewerAuthorization(Record):
+    """What a reviewer may do (requirements, section 8)."""
+
+    reviewer_id: Id = Field(description="The reviewer.")
+    roles: Lines = Field(description="Roles held.")
+    tenant_id: Id = Field(description="The tenant.")
+    scopes: Lines = Field(description="Scopes held, <subject>:<decision>.")
+    max_risk_level: RiskLevel = Field(description="Highest risk that may be decided.")
+    team: Line | None = Field(None, description="Team, for distinct_team slots.")
+    conflicts: Lines = Field(default=[], description="Entities with which there is a conflict.")
+    active_until: Timestamp | None = Field(None, description="End of the authorization.")
+    delegates: Annotated[list[Delegation], Field(max_length=64)] = Field(
+        default=[], description="Delegations given."
+    )
+    removed: bool = Field(False, description="No longer in the directory.")
+    directory_digest: Line = Field(description="SHA-256 of the file it came from.")
+
+
+class AgentRegistration(Record):
+    """What an agent stands for; on the same topic as the reviewers."""
+
+    agent_id: Id = Field(description="The agent.")
+    tenant_id: Id = Field(description="The tenant.")
+    owner: Id | None = Field(None, description="The person who answers for it.")
+    may_request_for: Ids = Field(default=[], description="Requesters it may speak for.")
+    removed: bool = Field(False, description="No longer in the directory.")
+    directory_digest: Line = Field(description="SHA-256 of the file it came from.")
+
+
+class ClockTick(Record):
+    """Moves the time of an input partition on; says nothing else."""
+
+    partition: int = Field(description="The task that asked for it.")
+    due_at: Timestamp = Field(description="The due time that made it necessary.")

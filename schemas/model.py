@@ -1,0 +1,35 @@
+"""What every record model shares: strict, closed, immutable, bounded.
+
+Limits stand here because they are the first thing untrusted bytes meet after decoding.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+
+class Record(BaseModel):
+    """A record of the wire. Unknown fields are refused; nothing is coerced."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def _utc(value: datetime) -> datetime:
+    return value.astimezone(UTC)
+
+
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@-]{1,128}$")]
+"""An identifier; it cannot contain `/`, so `tenant_id/decision_package_id` is unambiguous."""
+Key = Annotated[str, Field(min_length=1, max_length=256)]
+"""An opaque key chosen by its sender."""
+Line = Annotated[str, Field(max_length=1024)]
+"""One line of text for people."""
+Text = Annotated[str, Field(max_length=65_536)]
+"""Text for people, or JSON text; the value as a whole is at most 256 KiB."""
+Timestamp = Annotated[AwareDatetime, AfterValidator(_utc)]
+"""An instant in UTC with microseconds; RFC 3339 text in JSON, timestamp-micros in Avro."""
+Lines = Annotated[list[Line], Field(max_length=256)]
+Ids = Annotated[list[Id], Field(max_length=256)]

@@ -1,0 +1,177 @@
+"""The state of a control point, as it stands on `interrupt-state` and in Redis.
+
+`PackageAccepted` stands here as well: it is the fact that carries a whole request and its plan into
+the state, and is journalled only.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.events import CommandParked, Count
+from schemas.model import Id, Ids, Key, Line, Lines, Record, Timestamp
+from schemas.requests import InterruptRequested
+from schemas.vocabulary import (
+    Code,
+    ControlMode,
+    GateState,
+    InterruptStatus,
+    OnTimeout,
+    RiskLevel,
+)
+
+Seconds = Annotated[int, Field(ge=0)]
+
+
+class Slot(Record):
+    """A place in the quorum: a predicate that one person must meet."""
+
+    role: Line = Field(description="Role, met by it or one above it in role_order.")
+    scope: Line = Field(description="Scope the person must have, such as notice:approve.")
+    distinct_team: bool = Field(False, description="From another team than every other slot.")
+
+
+class LadderStep(Record):
+    """One step of the escalation ladder."""
+
+    role: Line = Field(description="Role that is asked.")
+    within_s: Seconds = Field(description="How long it has, in seconds.")
+
+
+class Plan(Record):
+    """What the policy asks for; pinned at intake with its policy version."""
+
+    policy_version: Line = Field(description="Version of the policy.")
+    rule: Line = Field(description="Name of the rule that matched, or default.")
+    mode: ControlMode = Field(description="The control mode.")
+    subject: Line = Field(description="Scopes are <subject>:<decision>.")
+    effective_risk: RiskLevel = Field(description="The higher of declared and tool-table risk.")
+    role_order: Lines = Field(description="Roles, lowest first.")
+    slots: Annotated[list[Slot], Field(max_length=16)] = Field(description="The quorum.")
+    decide_within_s: Seconds = Field(description="Time for the decision, in seconds.")
+    on_timeout: OnTimeout = Field(description="What happens at decide_by; nothing approves.")
+    ladder: Annotated[list[LadderStep], Field(max_length=16)] = Field(
+        default=[], description="The escalation ladder, first step first."
+    )
+    comment_required: bool = Field(False, description="Whether approval needs a comment.")
+    objection_window_s: Seconds = Field(0, description="on_the_loop: the window, in seconds.")
+    grant_valid_for_s: Seconds = Field(description="How long an untaken grant is valid.")
+    execute_within_s: Seconds = Field(description="How long a taken grant may go unreported.")
+    defer_max_s: Seconds = Field(0, description="How far a decision can be deferred.")
+    audit_sample: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.0, description="Share that is audited afterwards."
+    )
+
+
+class Lineage(Record):
+    """Who stands behind a package, over all its versions; bars from approving it."""
+
+    first_signer: Id = Field(description="Agent that signed version 1; only it may supersede.")
+    requesters: Ids = Field(description="Who requested any version.")
+    drafters: Ids = Field(description="Who drafted any version.")
+    owners: Ids = Field(default=[], description="Owners of the signing agents.")
+    claimed: Ids = Field(default=[], description="Those above that are claimed, not verified.")
+
+
+class PackageAccepted(Record):
+    """A request passed intake. Stands in the journal only."""
+
+    event_id: Id = Field(description="Id of the event.")
+    request: InterruptRequested = Field(description="The request, whole.")
+    request_digest: Line = Field(description="SHA-256 of its RFC 8785 form.")
+    package_digest: Line = Field(description="SHA-256 of the package's RFC 8785 form.")
+    action_digest: Line | None = Field(None, description="Digest of the tool call.")
+    plan: Plan = Field(description="The plan pinned for it.")
+    lineage: Lineage = Field(description="Who stands behind it.")
+    opened_event_id: Id = Field(description="The InterruptStatusChanged that answers it.")
+    objection_by: Timestamp | None = Field(None, description="End of the objection window.")
+    occurred_at: Timestamp = Field(description="Append time of the request.")
+
+
+class SeenInterrupt(Record):
+    """An interrupt id this package has answered."""
+
+    interrupt_id: Id = Field(description="The interrupt.")
+    version: Count = Field(description="Its package version.")
+    request_digest: Line = Field(description="SHA-256 of its RFC 8785 form.")
+    event_id: Id = Field(description="The event that answered it.")
+
+
+class Approval(Record):
+    """An approval that counts for the current version."""
+
+    reviewer_id: Id = Field(description="Who approved.")
+    persons: Ids = Field(description="The people it counts as: delegate and principal.")
+    kid: Line | None = Field(None, description="Thumbprint of the key.")
+    event_id: Id = Field(description="The decision event.")
+
+
+class Grant(Record):
+    """The grant of an open gate and what became of it."""
+
+    grant_id: Id = Field(description="The grant.")
+    action_digest: Line = Field(description="The action it is for.")
+    valid_until: Timestamp = Field(description="When it ends untaken.")
+    decision_event_ids: Ids = Field(default=[], description="Approvals it rests on.")
+    executor_id: Id | None = Field(None, description="Who took it.")
+    attempt_id: Id | None = Field(None, description="The attempt that took it.")
+    taken_event_id: Id | None = Field(None, description="The tool_gate.consumed event.")
+    execute_by: Timestamp | None = Field(None, description="When it is in doubt.")
+    receipt_type: Line | None = Field(None, description="ce_type of the latest receipt.")
+    receipt_ids: Ids = Field(default=[], description="Receipts recorded.")
+    in_doubt: bool = Field(False, description="Raised to a human.")
+
+
+class AnsweredKey(Record):
+    """An idempotency key and its first answer."""
+
+    key_digest: Line = Field(description="SHA-256 of signer and idempotency key, 32 hex digits.")
+    payload_digest: Line = Field(description="SHA-256 of the command without command_id.")
+    event_id: Key = Field(description="The first event that answered it.")
+
+
+class Refusal(Record):
+    """One of the last refusals, kept for `explain`."""
+
+    command_id: Id = Field(description="What was refused.")
+    reviewer_id: Id | None = Field(None, description="Who sent it.")
+    code: Code = Field(description="The first rule that failed.")
+    occurred_at: Timestamp = Field(description="When.")
+
+
+class ControlPointState(Record):
+    """One control point: the fold of its events."""
+
+    tenant_id: Id = Field(description="The tenant.")
+    decision_package_id: Id = Field(description="The package.")
+    status: Literal["awaited"] | InterruptStatus = Field(
+        "awaited", description="awaited (parked commands only), or the interrupt's status."
+    )
+    outcome: Line | None = Field(None, description="What the interrupt ended with.")
+    gate: GateState = Field("closed", description="The gate; closed is the answer to every doubt.")
+    accepted: PackageAccepted | None = Field(None, description="The current version and its plan.")
+    created_at: Timestamp | None = Field(None, description="When this version was opened.")
+    required_role: Line | None = Field(None, description="Role that is asked now.")
+    ladder_step: Count = Field(0, description="Escalations so far.")
+    deferred: bool = Field(False, description="Whether the one deferral is used.")
+    decide_by: Timestamp | None = Field(None, description="When it expires or escalates.")
+    decide_by_source: Line | None = Field(None, description="Where decide_by comes from.")
+    approvals: Annotated[list[Approval], Field(max_length=64)] = Field(
+        default=[], description="Approvals of this version."
+    )
+    grant: Grant | None = Field(None, description="The current grant.")
+    decision_event_id: Id | None = Field(None, description="The decision that closed it.")
+    interrupts: Annotated[list[SeenInterrupt], Field(max_length=1024)] = Field(
+        default=[], description="Interrupt ids answered, oldest first."
+    )
+    answered: Annotated[list[AnsweredKey], Field(max_length=4096)] = Field(
+        default=[], description="Idempotency keys answered, oldest first."
+    )
+    parked: Annotated[list[CommandParked], Field(max_length=64)] = Field(
+        default=[], description="Commands that wait for the package."
+    )
+    refusals: Annotated[list[Refusal], Field(max_length=16)] = Field(
+        default=[], description="The last refusals, oldest first."
+    )
