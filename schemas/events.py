@@ -15,7 +15,8 @@ from schemas.vocabulary import (
     Routing,
 )
 
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
+"""A number of things, or an offset; within I-JSON, so that its JSON form is exact."""
 
 
 class Quorum(Record):
@@ -92,6 +93,9 @@ class InterruptStatusChanged(Record):
     decide_by: Timestamp | None = Field(None, description="When it expires or escalates.")
     decide_by_source: Line | None = Field(
         None, description="Where decide_by comes from: policy, expires_at or deadline."
+    )
+    deferred_until: Timestamp | None = Field(
+        None, description="Set when it was just deferred: hidden from the queue until then."
     )
     occurred_at: Timestamp = Field(description="When it changed.")
 

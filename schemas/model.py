@@ -14,11 +14,22 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 class Record(BaseModel):
     """A record of the wire. Unknown fields are refused; nothing is coerced."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        # Only the journal has bytes; in JSON they are base64, for not all of them are UTF-8.
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
+    )
 
 
 def _utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:  # year 1 east of Greenwich; pydantic reports only ValueError
+        raise ValueError("outside the years 1 to 9999 in UTC") from None
 
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@-]{1,128}$")]
