@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.model import Id, Ids, Line, Lines, Record, Text, Timestamp
+from schemas.model import Count, Id, Ids, Line, Lines, Record, Text, Timestamp
 from schemas.vocabulary import RiskLevel
 
 
@@ -58,5 +58,5 @@ class AgentRegistration(Record):
 class ClockTick(Record):
     """Moves the time of an input partition on; says nothing else."""
 
-    partition: int = Field(description="The task that asked for it.")
+    partition: Count = Field(description="The task that asked for it.")
     due_at: Timestamp = Field(description="The due time that made it necessary.")

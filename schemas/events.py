@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from schemas.model import Id, Ids, Key, Line, Lines, Record, Text, Timestamp
+from schemas.model import Count, Id, Ids, Key, Line, Lines, Record, Text, Timestamp
 from schemas.vocabulary import (
     Code,
     GateChange,
@@ -14,9 +14,6 @@ from schemas.vocabulary import (
     RecordedDecision,
     Routing,
 )
-
-Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
-"""A number of things, or an offset; within I-JSON, so that its JSON form is exact."""
 
 
 class Quorum(Record):

@@ -6,8 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.events import Count
-from schemas.model import Line, Record, Text, Timestamp
+from schemas.model import Count, Line, Record, Text, Timestamp
 
 Bytes = Annotated[bytes, Field(max_length=4 * 1024 * 1024)]
 
@@ -54,7 +53,7 @@ class JournalEntry(Record):
     rules_version: Count = Field(description="Version of the rules that judged.")
     input: JournalInput = Field(description="The input record.")
     context: JournalContext = Field(description="The context it was judged in.")
-    next_offsets: dict[str, int] = Field(description="By input topic: the next offset to read.")
+    next_offsets: dict[str, Count] = Field(description="By input topic: the next offset to read.")
     read_until: dict[str, Timestamp] = Field(description="By input topic: effective time reached.")
     verdict: Line = Field(
         description="recorded, refused, duplicate, parked, dead_letter, forwarded, tick, fired."

@@ -44,3 +44,5 @@ Timestamp = Annotated[AwareDatetime, AfterValidator(_utc)]
 """An instant in UTC with microseconds; RFC 3339 text in JSON, timestamp-micros in Avro."""
 Lines = Annotated[list[Line], Field(max_length=256)]
 Ids = Annotated[list[Id], Field(max_length=256)]
+Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
+"""A number of things, or an offset; within I-JSON, so that its JSON form is exact."""

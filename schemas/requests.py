@@ -66,17 +66,20 @@ class Contributor(Record):
 
 
 class DecisionPackage(Record):
-    """All a reviewer needs to decide, in one version (requirements, section 5)."""
+    """All a reviewer needs to decide, in one version (requirements, section 5).
+
+    Absent text is empty text: that a package is incomplete is for the rules to say, with an answer.
+    """
 
     decision_package_id: Id = Field(description="Id of the package, the same in all versions.")
     tenant_id: Id = Field(description="The tenant it belongs to.")
     run_id: Id = Field(description="The agent run that waits for it.")
-    subject_type: Line = Field(description="Kind of subject, such as case or customer.")
-    subject_id: Line = Field(description="The subject.")
-    title: Line = Field(description="One line that says what is asked.")
-    proposed_action: Text = Field(description="The action proposed, in words.")
+    subject_type: Line = Field("", description="Kind of subject, such as case or customer.")
+    subject_id: Line = Field("", description="The subject.")
+    title: Line = Field("", description="One line that says what is asked.")
+    proposed_action: Text = Field("", description="The action proposed, in words.")
     proposed_by: Id = Field(description="The agent that proposes; it signs the request.")
-    rationale: Text = Field(description="Why the action is proposed.")
+    rationale: Text = Field("", description="Why the action is proposed.")
     evidence_refs: Lines = Field(default=[], description="References of the evidence used.")
     risk_level: RiskLevel = Field(
         description="Risk as the agent sees it: low, medium, high, critical."

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.events import CommandParked, Count
-from schemas.model import Id, Ids, Key, Line, Lines, Record, Timestamp
+from schemas.events import CommandParked
+from schemas.model import Count, Id, Ids, Key, Line, Lines, Record, Timestamp
 from schemas.requests import InterruptRequested
 from schemas.vocabulary import (
     Code,
