@@ -7,6 +7,7 @@ models, so neither can change alone.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import types
 from datetime import datetime
@@ -26,6 +27,7 @@ NAMESPACE: Final = "countersign"
 AVRO_DIR: Final = Path(__file__).parent / "avro"
 HISTORY_DIR: Final = AVRO_DIR / "history"
 SUFFIX: Final = ".avsc"
+MANIFEST: Final = "manifest.json"
 
 AvroSchema = dict[str, Any]
 
@@ -115,19 +117,40 @@ def write_all(directory: Path = AVRO_DIR) -> list[Path]:
     return paths
 
 
+def release(version: str, history: Path = HISTORY_DIR) -> Path:
+    """Keeps the current schemas as released: from now on their data must stay readable.
+
+    Raises FileExistsError if that release is kept already; a release never changes.
+    """
+    folder = history / version
+    folder.mkdir(parents=True)
+    manifest = {}
+    for path in write_all(folder):
+        content = path.read_bytes()
+        manifest[path.stem] = {
+            "fingerprint": fingerprint(content.decode()).hex(),
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+    target = folder / MANIFEST
+    target.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    return target
+
+
 def main() -> None:
-    """Prints which files differ from the models, or writes them."""
+    """Checks the files against the models, writes them, or keeps them as a release."""
     parser = argparse.ArgumentParser(description="Derive schemas/avro/ from the record models.")
     parser.add_argument("--write", action="store_true", help="write the files")
-    if parser.parse_args().write:
-        for path in write_all():
-            print(path.name)
-        return
+    parser.add_argument("--release", metavar="VERSION", help="keep them as released")
+    arguments = parser.parse_args()
+    if arguments.write:
+        write_all()
     for name, model in RECORDS.items():
         path = AVRO_DIR / f"{name}{SUFFIX}"
         if not path.exists() or path.read_text(encoding="utf-8") != schema_text(model):
             print(f"{path.name} differs from the model: run with --write")
             raise SystemExit(1)
+    if arguments.release:
+        print(release(arguments.release))
 
 
 if __name__ == "__main__":

@@ -182,6 +182,7 @@ class CommandUnparked(Record):
     """A parked command is being judged or given up. Stands in the journal only."""
 
     command_id: Id = Field(description="The command that waited.")
+    origin: Line = Field(description="Its coordinates: topic/partition/offset.")
     tenant_id: Id = Field(description="The tenant.")
     decision_package_id: Id = Field(description="The package it waited for.")
 

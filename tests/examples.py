@@ -508,4 +508,5 @@ def a_policy_document(**over: Any) -> PolicyDocument:
 
 def a_tick(**over: Any) -> ClockTick:
     """A tick for task 0."""
-    return ClockTick(**({"partition": 0, "due_at": NOW} | over))
+    form: dict[str, Any] = {"partition": 0, "due_at": NOW}
+    return ClockTick(**(form | over))
