@@ -38,7 +38,9 @@ def _walk(schema: Any, named: dict[str, Walk], depth: int) -> Walk:
     if isinstance(schema, list):
         return _union([_walk(branch, named, depth + 1) for branch in schema])
     if isinstance(schema, str):
-        return named[schema] if schema in named else _PRIMITIVES[schema]
+        if (known := named.get(schema) or _PRIMITIVES.get(schema)) is None:
+            raise ValueError(f"{schema} is recursive or not read here")
+        return known
     kind = schema["type"]
     if kind == "record":
         walk = _sequence([_walk(field["type"], named, depth + 1) for field in schema["fields"]])

@@ -28,15 +28,21 @@ class HumanDecisionCommand(Command):
     """A reviewer's decision (requirements, section 4)."""
 
     decision: Decision = Field(description="The decision.")
-    comment: Text | None = Field(None, description="The reviewer's comment.")
-    action_digest: Line | None = Field(None, description="Digest of the action the reviewer saw.")
-    defer_until: Timestamp | None = Field(None, description="defer: hidden until then.")
-    defer_condition: Line | None = Field(None, description="defer: hidden until this is met.")
+    comment: Text | None = Field(default=None, description="The reviewer's comment.")
+    action_digest: Line | None = Field(
+        default=None, description="Digest of the action the reviewer saw."
+    )
+    defer_until: Timestamp | None = Field(default=None, description="defer: hidden until then.")
+    defer_condition: Line | None = Field(
+        default=None, description="defer: hidden until this is met."
+    )
     evidence_requested: Lines = Field(
         default=[], description="request_more_evidence: what is missing."
     )
-    on_behalf_of: Id | None = Field(None, description="The person whose delegate decides.")
-    reviewer_rationale: Text | None = Field(None, description="The reviewer's own rationale.")
+    on_behalf_of: Id | None = Field(default=None, description="The person whose delegate decides.")
+    reviewer_rationale: Text | None = Field(
+        default=None, description="The reviewer's own rationale."
+    )
 
 
 class HumanOverrideCommand(Command):
@@ -47,7 +53,7 @@ class HumanOverrideCommand(Command):
     override_reason: Text = Field(description="Why.")
     evidence_refs: Lines = Field(default=[], description="Evidence for the override.")
     override_tool_call: ToolCall | None = Field(
-        None, description="The action to open the gate for; null opens nothing."
+        default=None, description="The action to open the gate for; null opens nothing."
     )
 
 
@@ -55,15 +61,19 @@ class ReviewTaskCommand(Command):
     """Work on the review task; decides nothing about the package (requirements, section 13)."""
 
     action: TaskAction = Field(description="claim, release, assign, comment, present or recuse.")
-    assignee: Id | None = Field(None, description="assign: to whom.")
-    comment: Text | None = Field(None, description="comment, recuse: the text.")
-    presented_digest: Line | None = Field(None, description="present: digest of what was shown.")
+    assignee: Id | None = Field(default=None, description="assign: to whom.")
+    comment: Text | None = Field(default=None, description="comment, recuse: the text.")
+    presented_digest: Line | None = Field(
+        default=None, description="present: digest of what was shown."
+    )
 
 
 class GrantRevocationCommand(Command):
     """Takes an open gate back."""
 
-    grant_id: Id | None = Field(None, description="The grant; null for the package's current one.")
+    grant_id: Id | None = Field(
+        default=None, description="The grant; null for the package's current one."
+    )
     reason: Text = Field(description="Why it is revoked.")
 
 
@@ -82,4 +92,4 @@ class PolicyExceptionCommand(Command):
     policy_id: Line = Field(description="The policy that is excepted.")
     requested_exception: Text = Field(description="What is excepted.")
     justification: Text = Field(description="Why.")
-    expires_at: Timestamp | None = Field(None, description="When the exception ends.")
+    expires_at: Timestamp | None = Field(default=None, description="When the exception ends.")

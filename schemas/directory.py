@@ -34,13 +34,13 @@ class ReviewerAuthorization(Record):
     tenant_id: Id = Field(description="The tenant.")
     scopes: Lines = Field(description="Scopes held, <subject>:<decision>.")
     max_risk_level: RiskLevel = Field(description="Highest risk that may be decided.")
-    team: Line | None = Field(None, description="Team, for distinct_team slots.")
+    team: Line | None = Field(default=None, description="Team, for distinct_team slots.")
     conflicts: Lines = Field(default=[], description="Entities with which there is a conflict.")
-    active_until: Timestamp | None = Field(None, description="End of the authorization.")
+    active_until: Timestamp | None = Field(default=None, description="End of the authorization.")
     delegates: Annotated[list[Delegation], Field(max_length=64)] = Field(
         default=[], description="Delegations given."
     )
-    removed: bool = Field(False, description="No longer in the directory.")
+    removed: bool = Field(default=False, description="No longer in the directory.")
     directory_digest: Line = Field(description="SHA-256 of the file it came from.")
 
 
@@ -49,9 +49,9 @@ class AgentRegistration(Record):
 
     agent_id: Id = Field(description="The agent.")
     tenant_id: Id = Field(description="The tenant.")
-    owner: Id | None = Field(None, description="The person who answers for it.")
+    owner: Id | None = Field(default=None, description="The person who answers for it.")
     may_request_for: Ids = Field(default=[], description="Requesters it may speak for.")
-    removed: bool = Field(False, description="No longer in the directory.")
+    removed: bool = Field(default=False, description="No longer in the directory.")
     directory_digest: Line = Field(description="SHA-256 of the file it came from.")
 
 

@@ -37,35 +37,43 @@ class HumanDecisionEvent(Record):
 
     event_id: Id = Field(description="Id of the event.")
     event_type: Literal["human.decision_recorded"] = Field(
-        "human.decision_recorded", description="Always human.decision_recorded."
+        default="human.decision_recorded", description="Always human.decision_recorded."
     )
-    event_version: Literal["1.0"] = Field("1.0", description="Version of this event's meaning.")
+    event_version: Literal["1.0"] = Field(
+        default="1.0", description="Version of this event's meaning."
+    )
     tenant_id: Id = Field(description="The tenant.")
     run_id: Id = Field(description="The agent run that asked.")
     interrupt_id: Id = Field(description="The interrupt that was decided on.")
     decision_package_id: Id = Field(description="The package.")
     reviewer_id: Id = Field(description="Who decided.")
     decision: RecordedDecision = Field(description="What was decided.")
-    comment: Text | None = Field(None, description="The reviewer's comment.")
+    comment: Text | None = Field(default=None, description="The reviewer's comment.")
     policy_version: Line = Field(description="The policy the plan was made under.")
     occurred_at: Timestamp = Field(description="Append time of the command.")
     command_id: Id = Field(description="The command that is answered.")
     final: bool = Field(description="Whether it closed the interrupt.")
     package_version: Count = Field(description="The package version decided on.")
     package_digest: Line = Field(description="Digest of that package version.")
-    action_digest: Line | None = Field(None, description="Digest of the action decided on.")
+    action_digest: Line | None = Field(default=None, description="Digest of the action decided on.")
     quorum: Quorum = Field(description="How far the quorum is.")
-    override: OverrideRecord | None = Field(None, description="For overrides.")
+    override: OverrideRecord | None = Field(default=None, description="For overrides.")
     exceptions_used: Ids = Field(default=[], description="Policy exceptions it rests on.")
     reviewer_roles: Lines = Field(default=[], description="Roles of the reviewer at that time.")
-    on_behalf_of: Id | None = Field(None, description="The person whose delegate decided.")
-    presented_at: Timestamp | None = Field(None, description="When the package was shown to them.")
-    presented_digest: Line | None = Field(None, description="Digest of what was shown.")
-    kid: Line | None = Field(None, description="Thumbprint of the key that signed the command.")
+    on_behalf_of: Id | None = Field(default=None, description="The person whose delegate decided.")
+    presented_at: Timestamp | None = Field(
+        default=None, description="When the package was shown to them."
+    )
+    presented_digest: Line | None = Field(default=None, description="Digest of what was shown.")
+    kid: Line | None = Field(
+        default=None, description="Thumbprint of the key that signed the command."
+    )
     thread_id: Id = Field(description="The thread to resume.")
-    checkpoint_id: Id | None = Field(None, description="The checkpoint to resume from.")
+    checkpoint_id: Id | None = Field(default=None, description="The checkpoint to resume from.")
     evidence_requested: Lines = Field(default=[], description="What is missing, when asked for.")
-    reviewer_rationale: Text | None = Field(None, description="The reviewer's own rationale.")
+    reviewer_rationale: Text | None = Field(
+        default=None, description="The reviewer's own rationale."
+    )
 
 
 class InterruptStatusChanged(Record):
@@ -75,24 +83,24 @@ class InterruptStatusChanged(Record):
     tenant_id: Id = Field(description="The tenant.")
     run_id: Id = Field(description="The agent run that waits.")
     thread_id: Id = Field(description="The thread to resume.")
-    checkpoint_id: Id | None = Field(None, description="The checkpoint to resume from.")
+    checkpoint_id: Id | None = Field(default=None, description="The checkpoint to resume from.")
     interrupt_id: Id = Field(description="The interrupt.")
     decision_package_id: Id = Field(description="The package.")
     package_version: Count = Field(description="The package version.")
     status: InterruptStatus = Field(description="pending, escalated, decided, expired, cancelled.")
-    outcome: Line | None = Field(None, description="What it ended with, such as approve.")
+    outcome: Line | None = Field(default=None, description="What it ended with, such as approve.")
     final: bool = Field(description="True exactly for decided, expired and cancelled.")
     reason: Text = Field(description="Why it stands so, in words.")
-    required_role: Line | None = Field(None, description="Role that is asked now.")
-    decision_event_id: Id | None = Field(None, description="The decision that led to it.")
-    routing: Routing | None = Field(None, description="Where the agent goes on.")
+    required_role: Line | None = Field(default=None, description="Role that is asked now.")
+    decision_event_id: Id | None = Field(default=None, description="The decision that led to it.")
+    routing: Routing | None = Field(default=None, description="Where the agent goes on.")
     created_at: Timestamp = Field(description="When the interrupt was opened.")
-    decide_by: Timestamp | None = Field(None, description="When it expires or escalates.")
+    decide_by: Timestamp | None = Field(default=None, description="When it expires or escalates.")
     decide_by_source: Line | None = Field(
-        None, description="Where decide_by comes from: policy, expires_at or deadline."
+        default=None, description="Where decide_by comes from: policy, expires_at or deadline."
     )
     deferred_until: Timestamp | None = Field(
-        None, description="Set when it was just deferred: hidden from the queue until then."
+        default=None, description="Set when it was just deferred: hidden from the queue until then."
     )
     occurred_at: Timestamp = Field(description="When it changed.")
 
@@ -108,16 +116,22 @@ class ToolGateEvent(Record):
     package_version: Count = Field(description="The package version.")
     gate: GateChange = Field(description="opened, denied, revoked, expired or consumed.")
     reason: Line = Field(description="Why, such as approve, policy, window, reject, expired.")
-    tool_name: Id | None = Field(None, description="The tool.")
-    effect_type: Id | None = Field(None, description="Kind of effect.")
-    action_digest: Line | None = Field(None, description="Digest of the action the gate is for.")
-    args_json: Text | None = Field(None, description="The approved arguments, RFC 8785 text.")
-    grant_id: Id | None = Field(None, description="The grant.")
-    grant_jws: Text | None = Field(None, description="The signed grant (opened).")
-    valid_until: Timestamp | None = Field(None, description="When an untaken grant ends.")
-    execute_by: Timestamp | None = Field(None, description="When a taken grant is in doubt.")
-    executor_id: Id | None = Field(None, description="Who took the grant (consumed).")
-    attempt_id: Id | None = Field(None, description="The attempt that took it (consumed).")
+    tool_name: Id | None = Field(default=None, description="The tool.")
+    effect_type: Id | None = Field(default=None, description="Kind of effect.")
+    action_digest: Line | None = Field(
+        default=None, description="Digest of the action the gate is for."
+    )
+    args_json: Text | None = Field(
+        default=None, description="The approved arguments, RFC 8785 text."
+    )
+    grant_id: Id | None = Field(default=None, description="The grant.")
+    grant_jws: Text | None = Field(default=None, description="The signed grant (opened).")
+    valid_until: Timestamp | None = Field(default=None, description="When an untaken grant ends.")
+    execute_by: Timestamp | None = Field(
+        default=None, description="When a taken grant is in doubt."
+    )
+    executor_id: Id | None = Field(default=None, description="Who took the grant (consumed).")
+    attempt_id: Id | None = Field(default=None, description="The attempt that took it (consumed).")
     decision_event_ids: Ids = Field(
         default=[], description="Approvals counted, completing one last."
     )
@@ -137,12 +151,12 @@ class ReviewTaskEvent(Record):
     status: Line = Field(description="open, in_doubt or closed.")
     required_role: Line = Field(description="Role that is asked now.")
     priority: Line = Field(description="low, medium, high or critical.")
-    assigned_to: Id | None = Field(None, description="Who holds it.")
-    due_at: Timestamp | None = Field(None, description="When it is due.")
+    assigned_to: Id | None = Field(default=None, description="Who holds it.")
+    due_at: Timestamp | None = Field(default=None, description="When it is due.")
     created_at: Timestamp = Field(description="When it was created.")
-    actor: Id | None = Field(None, description="Who changed it; null: the system.")
-    command_id: Id | None = Field(None, description="The ReviewTaskCommand it answers.")
-    comment: Text | None = Field(None, description="A comment.")
+    actor: Id | None = Field(default=None, description="Who changed it; null: the system.")
+    command_id: Id | None = Field(default=None, description="The ReviewTaskCommand it answers.")
+    comment: Text | None = Field(default=None, description="A comment.")
     occurred_at: Timestamp = Field(description="When it changed.")
 
 
@@ -154,12 +168,16 @@ class CommandRefused(Record):
     decision_package_id: Id = Field(description="The package.")
     command_id: Id = Field(description="Id of what was refused: command, interrupt, attempt.")
     refused_type: Line = Field(description="The ce_type of what was refused.")
-    reviewer_id: Id | None = Field(None, description="Who sent it, if authenticated.")
+    reviewer_id: Id | None = Field(default=None, description="Who sent it, if authenticated.")
     code: Code = Field(description="The first rule that failed.")
     codes: list[Code] = Field(default=[], description="Every rule that failed, in order.")
     message: Text = Field(description="What is wrong and how to mend it.")
-    first_event_id: Id | None = Field(None, description="The first answer, for a duplicate.")
-    current_package_version: Count | None = Field(None, description="The version that stands.")
+    first_event_id: Id | None = Field(
+        default=None, description="The first answer, for a duplicate."
+    )
+    current_package_version: Count | None = Field(
+        default=None, description="The version that stands."
+    )
     occurred_at: Timestamp = Field(description="Append time of what was refused.")
 
 
@@ -173,8 +191,8 @@ class CommandParked(Record):
     body_json: Text = Field(description="The command as JSON text.")
     origin: Line = Field(description="Its coordinates: topic/partition/offset.")
     appended_at: Timestamp = Field(description="Its append time, by which it is judged.")
-    signer_id: Id | None = Field(None, description="Who signed it.")
-    kid: Line | None = Field(None, description="Thumbprint of the key.")
+    signer_id: Id | None = Field(default=None, description="Who signed it.")
+    kid: Line | None = Field(default=None, description="Thumbprint of the key.")
     park_until: Timestamp = Field(description="When it stops waiting.")
 
 

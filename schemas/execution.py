@@ -23,8 +23,10 @@ class Receipt(GrantTake):
 
     event_id: Id = Field(description="Id of this receipt.")
     action_digest: Line = Field(description="Digest of the action that was run.")
-    result_digest: Line | None = Field(None, description="Lower-case hex SHA-256 of the result.")
-    detail: Text | None = Field(None, description="What happened, in words.")
+    result_digest: Line | None = Field(
+        default=None, description="Lower-case hex SHA-256 of the result."
+    )
+    detail: Text | None = Field(default=None, description="What happened, in words.")
     occurred_at: Timestamp = Field(description="When it happened, by the executor's clock.")
 
 
@@ -54,8 +56,8 @@ class OutcomeReported(Record):
     decision_package_id: Id = Field(description="The package.")
     grant_id: Id = Field(description="The grant that was run.")
     outcome: Outcome = Field(description="ok, incident or reversed.")
-    severity: Line | None = Field(None, description="How bad, for an incident.")
-    detail: Text | None = Field(None, description="What happened, in words.")
+    severity: Line | None = Field(default=None, description="How bad, for an incident.")
+    detail: Text | None = Field(default=None, description="What happened, in words.")
     reported_by: Id = Field(description="Who reports.")
     occurred_at: Timestamp = Field(description="When it happened.")
 

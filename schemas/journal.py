@@ -15,7 +15,7 @@ class JournalHeader(Record):
     """A header of an input record."""
 
     name: Line = Field(description="Its name.")
-    value: Bytes | None = Field(None, description="Its bytes.")
+    value: Bytes | None = Field(default=None, description="Its bytes.")
 
 
 class JournalInput(Record):
@@ -25,8 +25,8 @@ class JournalInput(Record):
     partition: Count = Field(description="Its partition there.")
     offset: Count = Field(description="Its offset there.")
     append_time: Timestamp = Field(description="Its effective append time.")
-    key: Bytes | None = Field(None, description="Its key.")
-    value: Bytes | None = Field(None, description="Its value; null for a timer.")
+    key: Bytes | None = Field(default=None, description="Its key.")
+    value: Bytes | None = Field(default=None, description="Its value; null for a timer.")
     headers: list[JournalHeader] = Field(default=[], description="Its headers.")
 
 
@@ -36,11 +36,13 @@ class JournalContext(Record):
     handled_at: Timestamp = Field(description="The worker's clock.")
     policy_offset: int = Field(description="control-policy was read up to here.")
     directory_offset: int = Field(description="reviewer-directory was read up to here.")
-    policy_version: Line | None = Field(None, description="Policy in force for the tenant.")
-    kid: Line | None = Field(None, description="Thumbprint of the key that signed the input.")
-    signer_id: Line | None = Field(None, description="Who the signature says it was.")
-    sampled: bool = Field(False, description="Drawn for an audit afterwards.")
-    timer: Line | None = Field(None, description="The timer that fired, when one did.")
+    policy_version: Line | None = Field(default=None, description="Policy in force for the tenant.")
+    kid: Line | None = Field(
+        default=None, description="Thumbprint of the key that signed the input."
+    )
+    signer_id: Line | None = Field(default=None, description="Who the signature says it was.")
+    sampled: bool = Field(default=False, description="Drawn for an audit afterwards.")
+    timer: Line | None = Field(default=None, description="The timer that fired, when one did.")
 
 
 class JournalEntry(Record):

@@ -30,7 +30,9 @@ class Slot(Record):
 
     role: Line = Field(description="Role, met by it or one above it in role_order.")
     scope: Line = Field(description="Scope the person must have, such as notice:approve.")
-    distinct_team: bool = Field(False, description="From another team than every other slot.")
+    distinct_team: bool = Field(
+        default=False, description="From another team than every other slot."
+    )
 
 
 class LadderStep(Record):
@@ -55,13 +57,15 @@ class Plan(Record):
     ladder: Annotated[list[LadderStep], Field(max_length=16)] = Field(
         default=[], description="The escalation ladder, first step first."
     )
-    comment_required: bool = Field(False, description="Whether approval needs a comment.")
-    objection_window_s: Seconds = Field(0, description="on_the_loop: the window, in seconds.")
+    comment_required: bool = Field(default=False, description="Whether approval needs a comment.")
+    objection_window_s: Seconds = Field(
+        default=0, description="on_the_loop: the window, in seconds."
+    )
     grant_valid_for_s: Seconds = Field(description="How long an untaken grant is valid.")
     execute_within_s: Seconds = Field(description="How long a taken grant may go unreported.")
-    defer_max_s: Seconds = Field(0, description="How far a decision can be deferred.")
+    defer_max_s: Seconds = Field(default=0, description="How far a decision can be deferred.")
     audit_sample: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        0.0, description="Share that is audited afterwards."
+        default=0.0, description="Share that is audited afterwards."
     )
 
 
@@ -82,11 +86,11 @@ class PackageAccepted(Record):
     request: InterruptRequested = Field(description="The request, whole.")
     request_digest: Line = Field(description="SHA-256 of its RFC 8785 form.")
     package_digest: Line = Field(description="SHA-256 of the package's RFC 8785 form.")
-    action_digest: Line | None = Field(None, description="Digest of the tool call.")
+    action_digest: Line | None = Field(default=None, description="Digest of the tool call.")
     plan: Plan = Field(description="The plan pinned for it.")
     lineage: Lineage = Field(description="Who stands behind it.")
     opened_event_id: Id = Field(description="The InterruptStatusChanged that answers it.")
-    objection_by: Timestamp | None = Field(None, description="End of the objection window.")
+    objection_by: Timestamp | None = Field(default=None, description="End of the objection window.")
     occurred_at: Timestamp = Field(description="Append time of the request.")
 
 
@@ -104,7 +108,7 @@ class Approval(Record):
 
     reviewer_id: Id = Field(description="Who approved.")
     persons: Ids = Field(description="The people it counts as: delegate and principal.")
-    kid: Line | None = Field(None, description="Thumbprint of the key.")
+    kid: Line | None = Field(default=None, description="Thumbprint of the key.")
     event_id: Id = Field(description="The decision event.")
 
 
@@ -115,13 +119,13 @@ class Grant(Record):
     action_digest: Line = Field(description="The action it is for.")
     valid_until: Timestamp = Field(description="When it ends untaken.")
     decision_event_ids: Ids = Field(default=[], description="Approvals it rests on.")
-    executor_id: Id | None = Field(None, description="Who took it.")
-    attempt_id: Id | None = Field(None, description="The attempt that took it.")
-    taken_event_id: Id | None = Field(None, description="The tool_gate.consumed event.")
-    execute_by: Timestamp | None = Field(None, description="When it is in doubt.")
-    receipt_type: Line | None = Field(None, description="ce_type of the latest receipt.")
+    executor_id: Id | None = Field(default=None, description="Who took it.")
+    attempt_id: Id | None = Field(default=None, description="The attempt that took it.")
+    taken_event_id: Id | None = Field(default=None, description="The tool_gate.consumed event.")
+    execute_by: Timestamp | None = Field(default=None, description="When it is in doubt.")
+    receipt_type: Line | None = Field(default=None, description="ce_type of the latest receipt.")
     receipt_ids: Ids = Field(default=[], description="Receipts recorded.")
-    in_doubt: bool = Field(False, description="Raised to a human.")
+    in_doubt: bool = Field(default=False, description="Raised to a human.")
 
 
 class AnsweredKey(Record):
@@ -136,7 +140,7 @@ class Refusal(Record):
     """One of the last refusals, kept for `explain`."""
 
     command_id: Id = Field(description="What was refused.")
-    reviewer_id: Id | None = Field(None, description="Who sent it.")
+    reviewer_id: Id | None = Field(default=None, description="Who sent it.")
     code: Code = Field(description="The first rule that failed.")
     occurred_at: Timestamp = Field(description="When.")
 
@@ -147,22 +151,26 @@ class ControlPointState(Record):
     tenant_id: Id = Field(description="The tenant.")
     decision_package_id: Id = Field(description="The package.")
     status: Literal["awaited"] | InterruptStatus = Field(
-        "awaited", description="awaited (parked commands only), or the interrupt's status."
+        default="awaited", description="awaited (parked commands only), or the interrupt's status."
     )
-    outcome: Line | None = Field(None, description="What the interrupt ended with.")
-    gate: GateState = Field("closed", description="The gate; closed is the answer to every doubt.")
-    accepted: PackageAccepted | None = Field(None, description="The current version and its plan.")
-    created_at: Timestamp | None = Field(None, description="When this version was opened.")
-    required_role: Line | None = Field(None, description="Role that is asked now.")
-    ladder_step: Count = Field(0, description="Escalations so far.")
-    deferred: bool = Field(False, description="Whether the one deferral is used.")
-    decide_by: Timestamp | None = Field(None, description="When it expires or escalates.")
-    decide_by_source: Line | None = Field(None, description="Where decide_by comes from.")
+    outcome: Line | None = Field(default=None, description="What the interrupt ended with.")
+    gate: GateState = Field(
+        default="closed", description="The gate; closed is the answer to every doubt."
+    )
+    accepted: PackageAccepted | None = Field(
+        default=None, description="The current version and its plan."
+    )
+    created_at: Timestamp | None = Field(default=None, description="When this version was opened.")
+    required_role: Line | None = Field(default=None, description="Role that is asked now.")
+    ladder_step: Count = Field(default=0, description="Escalations so far.")
+    deferred: bool = Field(default=False, description="Whether the one deferral is used.")
+    decide_by: Timestamp | None = Field(default=None, description="When it expires or escalates.")
+    decide_by_source: Line | None = Field(default=None, description="Where decide_by comes from.")
     approvals: Annotated[list[Approval], Field(max_length=64)] = Field(
         default=[], description="Approvals of this version."
     )
-    grant: Grant | None = Field(None, description="The current grant.")
-    decision_event_id: Id | None = Field(None, description="The decision that closed it.")
+    grant: Grant | None = Field(default=None, description="The current grant.")
+    decision_event_id: Id | None = Field(default=None, description="The decision that closed it.")
     interrupts: Annotated[list[SeenInterrupt], Field(max_length=1024)] = Field(
         default=[], description="Interrupt ids answered, oldest first."
     )

@@ -91,7 +91,7 @@ def notice_args(**over: Any) -> dict[str, Any]:
 
 def a_tool_call(args: dict[str, Any] | None = None, **over: Any) -> ToolCall:
     """The call that sends the notice."""
-    form = {
+    form: dict[str, Any] = {
         "tool_name": TOOL,
         "effect_type": EFFECT,
         "args_json": canonical_json(notice_args() if args is None else args),
@@ -182,7 +182,7 @@ def _command(**over: Any) -> dict[str, Any]:
 
 def a_decision(**over: Any) -> HumanDecisionCommand:
     """An approval with a comment, naming the digest of the action seen."""
-    form = {
+    form: dict[str, Any] = {
         "decision": "approve",
         "comment": "Evidence checked; sample 2 is not needed.",
         "action_digest": ACTION_DIGEST,
@@ -192,7 +192,7 @@ def a_decision(**over: Any) -> HumanDecisionCommand:
 
 def an_override(**over: Any) -> HumanOverrideCommand:
     """An override that sends a warning instead."""
-    form = {
+    form: dict[str, Any] = {
         "original_recommendation": "Send the enforcement notice.",
         "override_decision": "Send a second warning.",
         "override_reason": "The operator has begun the repair.",
@@ -214,13 +214,13 @@ def a_revocation(**over: Any) -> GrantRevocationCommand:
 
 def a_verdict(**over: Any) -> AuditVerdictCommand:
     """An auditor agrees."""
-    form = {"verdict": "agree", "comment": "The evidence carries it."}
+    form: dict[str, Any] = {"verdict": "agree", "comment": "The evidence carries it."}
     return AuditVerdictCommand(**_command(**(form | over)))
 
 
 def an_exception(**over: Any) -> PolicyExceptionCommand:
     """A policy exception is asked for."""
-    form = {
+    form: dict[str, Any] = {
         "action": "grant",
         "exception_id": "exc-1",
         "policy_id": "four-eyes",
@@ -256,22 +256,26 @@ def _receipt() -> dict[str, Any]:
 
 def an_executed(**over: Any) -> ToolExecuted:
     """The action was run."""
-    return ToolExecuted(**(_receipt() | {"result_digest": "cd" * 32} | over))
+    form: dict[str, Any] = {"result_digest": "cd" * 32}
+    return ToolExecuted(**(_receipt() | form | over))
 
 
 def a_failed(**over: Any) -> ToolFailed:
     """The action failed."""
-    return ToolFailed(**(_receipt() | {"detail": "The service answered 503."} | over))
+    form: dict[str, Any] = {"detail": "The service answered 503."}
+    return ToolFailed(**(_receipt() | form | over))
 
 
 def an_in_doubt(**over: Any) -> ToolInDoubt:
     """It is not known whether the action was run."""
-    return ToolInDoubt(**(_receipt() | {"detail": "The connection broke after DATA."} | over))
+    form: dict[str, Any] = {"detail": "The connection broke after DATA."}
+    return ToolInDoubt(**(_receipt() | form | over))
 
 
 def a_denied(**over: Any) -> ToolDenied:
     """The executor refused."""
-    return ToolDenied(**(_receipt() | {"reason": "The digest differs."} | over))
+    form: dict[str, Any] = {"reason": "The digest differs."}
+    return ToolDenied(**(_receipt() | form | over))
 
 
 def an_outcome(**over: Any) -> OutcomeReported:
@@ -306,13 +310,14 @@ def _notice() -> dict[str, Any]:
 
 def a_notice_sent(**over: Any) -> NoticeSent:
     """The notice was taken by the mail server."""
-    form = {"provider_message_id": f"<{GRANT_ID}@countersign.example>"}
+    form: dict[str, Any] = {"provider_message_id": f"<{GRANT_ID}@countersign.example>"}
     return NoticeSent(**(_notice() | form | over))
 
 
 def a_notice_failed(**over: Any) -> NoticeFailed:
     """The notice was refused for good."""
-    return NoticeFailed(**(_notice() | {"reason": "550 no such mailbox"} | over))
+    form: dict[str, Any] = {"reason": "550 no such mailbox"}
+    return NoticeFailed(**(_notice() | form | over))
 
 
 def a_decision_event(**over: Any) -> HumanDecisionEvent:
