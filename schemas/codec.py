@@ -85,13 +85,20 @@ def encode(
 
 
 def decode(
-    value: bytes | None, headers: Headers | None, *, registry: SchemaIds | None = None
+    value: bytes | None,
+    headers: Headers | None,
+    *,
+    registry: SchemaIds | None = None,
+    bytes_max: int = VALUE_BYTES_MAX,
 ) -> Record:
-    """The record of an input value. Raises Undecodable, or RegistryUnavailable."""
+    """The record of a value. Raises Undecodable, or RegistryUnavailable.
+
+    `bytes_max` is for readers of what the worker wrote, which may be larger than any input.
+    """
     if value is None:
         raise Undecodable("null_value")
-    if len(value) > VALUE_BYTES_MAX:
-        raise Undecodable("value_too_large", f"{len(value)} bytes, at most {VALUE_BYTES_MAX}")
+    if len(value) > bytes_max:
+        raise Undecodable("value_too_large", f"{len(value)} bytes, at most {bytes_max}")
     ce_type, content_type = _names(headers)
     models = models_of(ce_type)
     if not models:

@@ -36,4 +36,6 @@ EXAMPLES: Final[tuple[Record, ...]] = (
     e.a_reviewer(),
     e.an_agent(),
     e.a_policy_document(),
+    e.a_journal_entry(),
+    e.a_state(),
 )
