@@ -59,7 +59,7 @@ class OutcomeReported(Record):
     severity: Line | None = Field(default=None, description="How bad, for an incident.")
     detail: Text | None = Field(default=None, description="What happened, in words.")
     reported_by: Id = Field(description="Who reports.")
-    occurred_at: Timestamp = Field(description="When it happened.")
+    occurred_at: Timestamp | None = Field(default=None, description="When it happened.")
 
 
 class Notice(Record):
