@@ -1,0 +1,217 @@
+"""The agent's side: ask, wait, take back. Nothing here is ever a yes by default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from producers.answers import DEAD_LETTER, Answer, AnswerReader, DeadLettered, NoAnswer
+from producers.connection import KafkaConfig
+from producers.drafting import new_request
+from producers.keys import SigningKey
+from producers.publisher import Identity, Publisher
+from schemas.events import CommandRefused, InterruptStatusChanged
+from schemas.requests import InterruptCancelled, InterruptRequested
+from schemas.topics import record_key
+from schemas.vocabulary import InterruptStatus, Routing
+
+ANSWER_WITHIN_S: Final = 30.0
+_STATUS: Final = "interrupt-status"
+_REFUSED: Final = "command-refused"
+
+
+class NoOutcome(Exception):
+    """Nothing was decided in the time you waited. It is not a yes; wait again with the same ids."""
+
+    def __init__(self, retry_with: str, message: str) -> None:
+        super().__init__(f"{message}; try again with {retry_with}")
+        self.retry_with = retry_with
+
+
+class RequestRefused(Exception):
+    """The control point does not take the request; `refusal` says what to mend."""
+
+    def __init__(self, refusal: CommandRefused) -> None:
+        super().__init__(f"{refusal.code}: {refusal.message}")
+        self.refusal = refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an interrupt ended, from the status event with `final`. Ask `.approved`."""
+
+    interrupt_id: str
+    decision_package_id: str
+    status: InterruptStatus
+    outcome: str | None
+    reason: str
+    routing: Routing | None
+    event: InterruptStatusChanged
+
+    @property
+    def approved(self) -> bool:
+        """True only if people (or a policy that may) decided `approve`, finally."""
+        return self.event.final and self.status == "decided" and self.outcome == "approve"
+
+    def __bool__(self) -> bool:
+        """Refused: `if outcome:` would be a silent yes to a rejection."""
+        raise TypeError("an outcome is neither true nor false; ask outcome.approved")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that stands open. `opened` is None when it had been opened before."""
+
+    interrupt_id: str
+    decision_package_id: str
+    opened: InterruptStatusChanged | None
+
+
+class AgentClient:
+    """Asks in the name of one agent of one tenant. Not for several threads at once."""
+
+    def __init__(
+        self, config: KafkaConfig, *, agent_id: str, tenant_id: str, key: SigningKey | None
+    ) -> None:
+        """key None: unsigned, where the policy allows it."""
+        self._config = config
+        self._agent_id = agent_id
+        self._tenant_id = tenant_id
+        self._identity = Identity(key, agent_id) if key else None
+
+    def request(self, *, timeout_s: float = ANSWER_WITHIN_S, **what: Any) -> Asked:
+        """Asks with the fields of `producers.drafting.new_request`; see `submit` for the rest."""
+        request = new_request(agent_id=self._agent_id, tenant_id=self._tenant_id, **what)
+        return self.submit(request, timeout_s=timeout_s)
+
+    def submit(self, request: InterruptRequested, *, timeout_s: float = ANSWER_WITHIN_S) -> Asked:
+        """Publishes a complete request and waits until it is open.
+
+        The same request again does no harm. Raises RequestRefused, NoOutcome (its `retry_with` is
+        the interrupt id), DeadLettered, BrokerUnreachable, NotAllowed.
+        """
+        interrupt_id, package_id = request.interrupt_id, request.package.decision_package_id
+
+        def pick(answer: Answer) -> InterruptStatusChanged | CommandRefused | None:
+            match answer.record:
+                case InterruptStatusChanged() as status if status.interrupt_id == interrupt_id:
+                    return status
+                case CommandRefused() as refusal if refusal.command_id == interrupt_id:
+                    return refusal
+                case _:
+                    return None
+
+        found = self._ask(request, interrupt_id, package_id, pick, timeout_s)
+        if isinstance(found, InterruptStatusChanged):
+            return Asked(interrupt_id, package_id, found)
+        if found.code == "DUPLICATE_COMMAND":
+            return Asked(interrupt_id, package_id, None)
+        raise RequestRefused(found)
+
+    def wait(
+        self,
+        asked: Asked | str,
+        *,
+        timeout_s: float,
+        decision_package_id: str | None = None,
+    ) -> Outcome:
+        """The final outcome of an interrupt, whenever it was decided. Raises NoOutcome.
+
+        asked: what `request` returned, or an interrupt id; with its decision_package_id one
+        partition is read instead of all.
+        """
+        interrupt_id, package_id = _ids(asked, decision_package_id)
+
+        def pick(answer: Answer) -> InterruptStatusChanged | None:
+            record = answer.record
+            if not isinstance(record, InterruptStatusChanged) or not record.final:
+                return None
+            ids = (record.tenant_id, record.interrupt_id)
+            return record if ids == (self._tenant_id, interrupt_id) else None
+
+        key = record_key(self._tenant_id, package_id) if package_id else None
+        try:
+            with AnswerReader(self._config, [_STATUS], key=key, start="beginning") as reader:
+                event = reader.wait(pick, timeout_s=timeout_s)
+        except NoAnswer:
+            raise NoOutcome(interrupt_id, f"no outcome within {timeout_s:g} s") from None
+        return Outcome(
+            interrupt_id=event.interrupt_id,
+            decision_package_id=event.decision_package_id,
+            status=event.status,
+            outcome=event.outcome,
+            reason=event.reason,
+            routing=event.routing,
+            event=event,
+        )
+
+    def cancel(
+        self,
+        asked: Asked | str,
+        *,
+        reason: str,
+        decision_package_id: str | None = None,
+        timeout_s: float = ANSWER_WITHIN_S,
+    ) -> InterruptStatusChanged:
+        """Takes a request back. Raises RequestRefused (too late, not yours), NoOutcome."""
+        interrupt_id, package_id = _ids(asked, decision_package_id)
+        if package_id is None:
+            raise ValueError("to cancel by interrupt id, name its decision_package_id too")
+        cancelled = InterruptCancelled(
+            interrupt_id=interrupt_id,
+            tenant_id=self._tenant_id,
+            decision_package_id=package_id,
+            reason=reason,
+            requested_by=self._agent_id,
+        )
+
+        def pick(answer: Answer) -> InterruptStatusChanged | CommandRefused | None:
+            match answer.record:
+                case InterruptStatusChanged() as status if status.interrupt_id == interrupt_id:
+                    return status if status.final else None
+                case CommandRefused() as refusal if refusal.command_id == interrupt_id:
+                    return refusal if refusal.refused_type == "interrupt.cancelled" else None
+                case _:
+                    return None
+
+        found = self._ask(cancelled, interrupt_id, package_id, pick, timeout_s)
+        if isinstance(found, CommandRefused):
+            raise RequestRefused(found)
+        return found
+
+    def _ask(
+        self,
+        record: InterruptRequested | InterruptCancelled,
+        record_id: str,
+        package_id: str,
+        pick: Callable[[Answer], InterruptStatusChanged | CommandRefused | None],
+        timeout_s: float,
+    ) -> InterruptStatusChanged | CommandRefused:
+        key = record_key(self._tenant_id, package_id)
+        topics = [_STATUS, _REFUSED, DEAD_LETTER]
+        with AnswerReader(self._config, topics, key=key) as reader, Publisher(self._config) as out:
+            out.publish(record, identity=self._identity, record_id=record_id)
+            try:
+                found: InterruptStatusChanged | CommandRefused = reader.wait(
+                    pick, timeout_s=timeout_s, record_id=record_id
+                )
+            except NoAnswer:
+                raise NoOutcome(record_id, f"no answer within {timeout_s:g} s") from None
+        return found
+
+
+def _ids(asked: Asked | str, package_id: str | None) -> tuple[str, str | None]:
+    if isinstance(asked, Asked):
+        return asked.interrupt_id, asked.decision_package_id
+    return asked, package_id
+
+
+__all__ = [
+    "AgentClient",
+    "Asked",
+    "DeadLettered",
+    "NoOutcome",
+    "Outcome",
+    "RequestRefused",
+]

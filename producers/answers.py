@@ -1,0 +1,177 @@
+"""Waiting for the answer to a record: found by its id on the answer topics (contract, Answers).
+
+The reader takes its position before the record is published, so that no answer can slip by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from time import monotonic
+from types import TracebackType
+from typing import Any, Final, Literal, Self, TypeVar
+from uuid import uuid4
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from producers.connection import BrokerUnreachable, KafkaConfig, NotAllowed, logger, unreachable
+from schemas.codec import Undecodable, decode
+from schemas.headers import CE_ID, Headers, header
+from schemas.model import Record
+from schemas.topics import partition_for
+
+METADATA_TIMEOUT_S: Final = 10.0
+DEAD_LETTER: Final = "dead-letter"
+_REASON: Final = "dlq_reason"
+T = TypeVar("T")
+
+
+class NoAnswer(Exception):
+    """No answer came in time. It may still come: nothing is known."""
+
+
+class DeadLettered(Exception):
+    """The record could not be read by the worker; the message is its reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A record on an answer topic and its headers."""
+
+    record: Record
+    headers: Headers
+
+
+class AnswerReader:
+    """Reads the answers about one key, read_committed, from a position taken when it is made."""
+
+    def __init__(
+        self,
+        config: KafkaConfig,
+        topics: Iterable[str],
+        *,
+        key: bytes | None,
+        start: Literal["end", "beginning"] = "end",
+    ) -> None:
+        """topics: names without prefix. key None: all partitions. Raises BrokerUnreachable."""
+        self._config = config
+        self._consumer = Consumer(_settings(config), logger=logger)
+        try:
+            self._consumer.assign(
+                [position for name in topics for position in self._positions(name, key, start)]
+            )
+        except KafkaException as error:
+            self._consumer.close()
+            raise _failure(error.args[0], config) from None
+        except (BrokerUnreachable, NotAllowed):
+            self._consumer.close()
+            raise
+
+    def wait(
+        self, pick: Callable[[Answer], T | None], *, timeout_s: float, record_id: str | None = None
+    ) -> T:
+        """The first answer that `pick` does not answer with None.
+
+        record_id: a dead letter with this `ce_id` ends the wait too. Raises NoAnswer,
+        DeadLettered, BrokerUnreachable.
+        """
+        deadline = monotonic() + timeout_s
+        for message in self._messages(deadline):
+            answer = self._answer(message, record_id)
+            if answer is None:
+                continue
+            picked = pick(answer)
+            if picked is not None:
+                return picked
+        raise NoAnswer(f"no answer within {timeout_s:g} s")
+
+    def close(self) -> None:
+        """Lets go of the broker."""
+        self._consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _positions(
+        self, name: str, key: bytes | None, start: Literal["end", "beginning"]
+    ) -> Iterator[TopicPartition]:
+        topic = self._config.topic(name)
+        metadata = self._consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
+        count = len(metadata.partitions)
+        if metadata.error is not None or count == 0:
+            raise NotAllowed(f"topic {topic} is not there; make it with: topics apply")
+        partitions = range(count) if key is None else [partition_for(key, count)]
+        for partition in partitions:
+            offset = OFFSET_BEGINNING
+            if start == "end":
+                where = TopicPartition(topic, partition)
+                found = self._consumer.get_watermark_offsets(where, timeout=METADATA_TIMEOUT_S)
+                if found is None:
+                    raise BrokerUnreachable(f"{self._config.bootstrap_servers} did not answer")
+                offset = found[1]
+            yield TopicPartition(topic, partition, offset)
+
+    def _messages(self, deadline: float) -> Iterator[Message]:
+        while (left := deadline - monotonic()) > 0:
+            message = self._consumer.poll(min(left, 0.5))
+            if message is None:
+                continue
+            error = message.error()
+            if error is None:
+                yield message
+            elif not unreachable(error) and error.code() != KafkaError._PARTITION_EOF:
+                raise _failure(error, self._config)
+
+    def _answer(self, message: Message, record_id: str | None) -> Answer | None:
+        headers: Headers = list(message.headers() or [])  # type: ignore[arg-type]
+        if message.topic() == self._config.topic(DEAD_LETTER):
+            if record_id is not None and _first(headers, CE_ID) == record_id.encode():
+                reason = _first(headers, _REASON) or b"unknown"
+                raise DeadLettered(reason.decode(errors="replace"))
+            return None
+        try:
+            record = decode(message.value(), headers, registry=self._config.registry)
+        except Undecodable as error:
+            logger.warning("an answer topic holds what is no record: %s", error.reason)
+            return None
+        return Answer(record, headers)
+
+
+def _first(headers: Headers, name: str) -> bytes | None:
+    try:
+        return header(headers, name)
+    except ValueError:
+        return None
+
+
+def _failure(error: KafkaError, config: KafkaConfig) -> BrokerUnreachable | NotAllowed:
+    if unreachable(error):
+        return BrokerUnreachable(f"{config.bootstrap_servers}: {error.str()}")
+    return NotAllowed(error.str())
+
+
+def _settings(config: KafkaConfig) -> dict[str, Any]:
+    return {
+        **config.common(),
+        "group.id": f"{config.topic_prefix}answers-{uuid4()}",  # never joined, never committed
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        "check.crcs": True,
+    }
