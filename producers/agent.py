@@ -193,7 +193,7 @@ class AgentClient:
         with AnswerReader(self._config, topics, key=key) as reader, Publisher(self._config) as out:
             out.publish(record, identity=self._identity, record_id=record_id)
             try:
-                found: InterruptStatusChanged | CommandRefused = reader.wait(
+                found: InterruptStatusChanged | CommandRefused = reader.wait(  # type: ignore[assignment]  # mypy joins unions
                     pick, timeout_s=timeout_s, record_id=record_id
                 )
             except NoAnswer:

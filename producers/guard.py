@@ -97,7 +97,7 @@ class ExecutorGuard:
             with Publisher(self.config) as out:
                 out.publish(take, identity=self._identity, record_id=attempt)
             try:
-                answer: ToolGateEvent | CommandRefused = reader.wait(
+                answer: ToolGateEvent | CommandRefused = reader.wait(  # type: ignore[assignment]  # mypy joins unions
                     pick, timeout_s=timeout_s, record_id=attempt
                 )
             except NoAnswer as error:

@@ -98,7 +98,7 @@ class ReviewerClient:
             with Publisher(self._config) as out:
                 out.publish(command, identity=self._identity, record_id=command_id)
             try:
-                answer: HumanDecisionEvent | ReviewTaskEvent | CommandRefused = reader.wait(
+                answer: HumanDecisionEvent | ReviewTaskEvent | CommandRefused = reader.wait(  # type: ignore[assignment]  # mypy joins unions
                     pick, timeout_s=timeout_s, record_id=command_id
                 )
             except NoAnswer:
