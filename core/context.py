@@ -1,0 +1,135 @@
+"""What a judgement rests on besides the state and the record itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from core.authentication import Signer, TenantMismatch, Unauthenticated
+from core.directory import TenantContext
+from schemas.commands import (
+    AuditVerdictCommand,
+    GrantRevocationCommand,
+    HumanDecisionCommand,
+    HumanOverrideCommand,
+    PolicyExceptionCommand,
+    ReviewTaskCommand,
+)
+from schemas.events import (
+    CommandParked,
+    CommandRefused,
+    CommandUnparked,
+    HumanDecisionEvent,
+    InterruptStatusChanged,
+    KeyAnswered,
+    ReceiptRecorded,
+    ReviewTaskEvent,
+    ToolGateEvent,
+)
+from schemas.execution import (
+    GrantTake,
+    NoticeFailed,
+    NoticeSent,
+    OutcomeReported,
+    ToolDenied,
+    ToolExecuted,
+    ToolFailed,
+    ToolInDoubt,
+)
+from schemas.requests import InterruptCancelled, InterruptRequested
+from schemas.state import PackageAccepted
+
+ReviewerCommand = (
+    HumanDecisionCommand
+    | HumanOverrideCommand
+    | ReviewTaskCommand
+    | GrantRevocationCommand
+    | AuditVerdictCommand
+    | PolicyExceptionCommand
+)
+Receipt = (
+    ToolExecuted
+    | ToolFailed
+    | ToolInDoubt
+    | ToolDenied
+    | OutcomeReported
+    | NoticeSent
+    | NoticeFailed
+)
+Input = InterruptRequested | InterruptCancelled | ReviewerCommand | GrantTake | Receipt
+Event = (
+    HumanDecisionEvent
+    | InterruptStatusChanged
+    | ToolGateEvent
+    | ReviewTaskEvent
+    | CommandRefused
+    | PackageAccepted
+    | CommandParked
+    | CommandUnparked
+    | KeyAnswered
+    | ReceiptRecorded
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything that is not in the record.
+
+    now: effective append time of the input, by which it is judged. handled_at: the worker's clock,
+    from which relative windows start when it is later. origin: `topic/partition/offset` of the
+    original record; ids are derived from it. failure: why authentication failed, if it did.
+    """
+
+    now: datetime
+    handled_at: datetime
+    origin: str
+    signer: Signer | None
+    failure: Unauthenticated | TenantMismatch | None
+    tenant: TenantContext
+    park_ttl: timedelta
+    unsigned: bool = False
+    signature_present: bool = True
+
+    @property
+    def window_start(self) -> datetime:
+        """Where relative windows start, so that nobody loses theirs while the worker was down."""
+        return max(self.now, self.handled_at)
+
+
+def sender_of(command: Input) -> str:
+    """Who the record says sent it; believed only where unsigned records are allowed."""
+    match command:
+        case InterruptRequested():
+            return command.package.proposed_by
+        case InterruptCancelled():
+            return command.requested_by
+        case GrantTake():
+            return command.executor_id
+        case NoticeSent() | NoticeFailed():
+            return command.attempt_id
+        case OutcomeReported():
+            return command.reported_by
+        case _:
+            return command.reviewer_id
+
+
+def refused_id(command: Input) -> str:
+    """The id under which the sender finds the answer: command, interrupt, attempt or event."""
+    match command:
+        case InterruptRequested() | InterruptCancelled():
+            return command.interrupt_id
+        case ToolExecuted() | ToolFailed() | ToolInDoubt() | ToolDenied():
+            return command.event_id
+        case GrantTake():
+            return command.attempt_id
+        case NoticeSent() | NoticeFailed() | OutcomeReported():
+            return command.event_id
+        case _:
+            return command.command_id
+
+
+def package_of(command: Input) -> str:
+    """The decision package the record is about."""
+    if isinstance(command, InterruptRequested):
+        return command.package.decision_package_id
+    return command.decision_package_id

@@ -1,0 +1,89 @@
+"""What every task reads as context: the tenants' policies, reviewers and agents.
+
+An immutable fold of `control-policy` and `reviewer-directory`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import assert_never
+
+from pydantic import ValidationError
+
+from core.policy import Policy, parse_policy
+from schemas.directory import AgentRegistration, PolicyDocument, ReviewerAuthorization
+
+DirectoryRecord = PolicyDocument | ReviewerAuthorization | AgentRegistration
+
+
+class DirectoryRefused(ValueError):
+    """A directory record that must not take effect; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantContext:
+    """One tenant's policy in force and its people and agents."""
+
+    policy: Policy | None = None
+    documents: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    reviewers: Mapping[str, ReviewerAuthorization] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    agents: Mapping[str, AgentRegistration] = field(default_factory=lambda: MappingProxyType({}))
+
+    def reviewer(self, reviewer_id: str, now: datetime) -> ReviewerAuthorization | None:
+        """The reviewer's authorization if it is in force at `now`."""
+        found = self.reviewers.get(reviewer_id)
+        if found is None or found.removed:
+            return None
+        return found if found.active_until is None or now <= found.active_until else None
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """All tenants. `apply` returns a new one; a policy version is immutable."""
+
+    tenants: Mapping[str, TenantContext] = field(default_factory=lambda: MappingProxyType({}))
+
+    def tenant(self, tenant_id: str) -> TenantContext:
+        """The tenant's context; an empty one for a tenant nobody described."""
+        return self.tenants.get(tenant_id, TenantContext())
+
+    def apply(self, record: DirectoryRecord) -> Directory:
+        """The directory after one record. Raises DirectoryRefused; then nothing has changed."""
+        tenant = self.tenant(record.tenant_id)
+        match record:
+            case PolicyDocument():
+                tenant = _with_policy(tenant, record)
+            case ReviewerAuthorization():
+                reviewers = {**tenant.reviewers, record.reviewer_id: record}
+                tenant = replace(tenant, reviewers=MappingProxyType(reviewers))
+            case AgentRegistration():
+                agents = {**tenant.agents, record.agent_id: record}
+                tenant = replace(tenant, agents=MappingProxyType(agents))
+            case _:
+                assert_never(record)
+        return Directory(MappingProxyType({**self.tenants, record.tenant_id: tenant}))
+
+
+def _with_policy(tenant: TenantContext, record: PolicyDocument) -> TenantContext:
+    known = tenant.documents.get(record.policy_version)
+    if known is not None and known != record.document_json:
+        raise DirectoryRefused(
+            f"policy_version {record.policy_version!r} of {record.tenant_id} exists with other "
+            "content; give the changed policy a new version"
+        )
+    try:
+        policy = parse_policy(json.loads(record.document_json))
+    except (ValueError, ValidationError) as error:
+        raise DirectoryRefused(f"the policy of {record.tenant_id} is not valid: {error}") from error
+    if (policy.tenant_id, policy.policy_version) != (record.tenant_id, record.policy_version):
+        raise DirectoryRefused(
+            "the policy document names another tenant or version than its record"
+        )
+    documents = MappingProxyType({**tenant.documents, record.policy_version: record.document_json})
+    return replace(tenant, policy=policy, documents=documents)

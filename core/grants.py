@@ -1,0 +1,41 @@
+"""The claims of a grant: what an executor checks offline. The core states them, the shell signs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from schemas.events import ToolGateEvent
+from schemas.state import ControlPointState
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+def grant_claims(
+    event: ToolGateEvent, state: ControlPointState, *, issuer: str
+) -> dict[str, object]:
+    """JWT claims (RFC 7519) of an opened gate; `aud` is the tool. Times are whole seconds."""
+    assert event.gate == "opened"
+    assert event.valid_until is not None
+    return {
+        "iss": issuer,
+        "aud": event.tool_name,
+        "sub": event.run_id,
+        "tenant_id": event.tenant_id,
+        "interrupt_id": event.interrupt_id,
+        "decision_package_id": event.decision_package_id,
+        "package_version": event.package_version,
+        "effect_type": event.effect_type,
+        "action_digest": event.action_digest,
+        "approvers": [
+            approval.reviewer_id
+            for approval in state.approvals
+            if approval.event_id in event.decision_event_ids
+        ],
+        "decision_event_ids": event.decision_event_ids,
+        "jti": event.grant_id,
+        "nbf": _seconds(event.occurred_at),
+        "exp": _seconds(event.valid_until),
+        "policy_version": event.policy_version,
+    }
