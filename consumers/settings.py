@@ -101,10 +101,15 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], **sources: PydanticBaseSettingsSource
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `load` gives, and the environment; no .env file is picked up by surprise."""
-        return sources["init_settings"], sources["env_settings"]
+        """Only what `load` gives: it reads the environment it is handed, with `*_FILE`."""
+        return (init_settings,)
 
     @property
     def loopback(self) -> bool:
