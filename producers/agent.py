@@ -11,14 +11,16 @@ from producers.connection import KafkaConfig
 from producers.drafting import new_request
 from producers.keys import SigningKey
 from producers.publisher import Identity, Publisher
-from schemas.events import CommandRefused, InterruptStatusChanged
+from schemas.events import CommandRefused, InterruptStatusChanged, ToolGateEvent
 from schemas.requests import InterruptCancelled, InterruptRequested
 from schemas.topics import record_key
 from schemas.vocabulary import InterruptStatus, Routing
 
 ANSWER_WITHIN_S: Final = 30.0
 _STATUS: Final = "interrupt-status"
+_GATE: Final = "tool-gate"
 _REFUSED: Final = "command-refused"
+_Found = InterruptStatusChanged | ToolGateEvent | CommandRefused
 
 
 class NoOutcome(Exception):
@@ -102,12 +104,15 @@ class AgentClient:
                 case _:
                     return None
 
-        found = self._ask(request, interrupt_id, package_id, pick, timeout_s)
-        if isinstance(found, InterruptStatusChanged):
-            return Asked(interrupt_id, package_id, found)
-        if found.code == "DUPLICATE_COMMAND":
-            return Asked(interrupt_id, package_id, None)
-        raise RequestRefused(found)
+        match self._ask(request, interrupt_id, package_id, pick, timeout_s):
+            case CommandRefused(code="DUPLICATE_COMMAND"):
+                return Asked(interrupt_id, package_id, None)
+            case CommandRefused() as refusal:
+                raise RequestRefused(refusal)
+            case InterruptStatusChanged() as opened:
+                return Asked(interrupt_id, package_id, opened)
+            case other:
+                raise AssertionError(f"a request is not answered by {type(other).__name__}")
 
     def wait(
         self,
@@ -153,8 +158,12 @@ class AgentClient:
         reason: str,
         decision_package_id: str | None = None,
         timeout_s: float = ANSWER_WITHIN_S,
-    ) -> InterruptStatusChanged:
-        """Takes a request back. Raises RequestRefused (too late, not yours), NoOutcome."""
+    ) -> InterruptStatusChanged | ToolGateEvent:
+        """Takes a request back. Raises RequestRefused (too late, not yours), NoOutcome.
+
+        An open interrupt ends `cancelled`. A decided one keeps its status; its grant, if nobody
+        has taken it, is revoked, and that gate event is the answer.
+        """
         interrupt_id, package_id = _ids(asked, decision_package_id)
         if package_id is None:
             raise ValueError("to cancel by interrupt id, name its decision_package_id too")
@@ -166,10 +175,12 @@ class AgentClient:
             requested_by=self._agent_id,
         )
 
-        def pick(answer: Answer) -> InterruptStatusChanged | CommandRefused | None:
+        def pick(answer: Answer) -> InterruptStatusChanged | ToolGateEvent | CommandRefused | None:
             match answer.record:
                 case InterruptStatusChanged() as status if status.interrupt_id == interrupt_id:
-                    return status if status.final else None
+                    return status if status.status == "cancelled" else None
+                case ToolGateEvent(gate="revoked") as gate if gate.interrupt_id == interrupt_id:
+                    return gate
                 case CommandRefused() as refusal if refusal.command_id == interrupt_id:
                     return refusal if refusal.refused_type == "interrupt.cancelled" else None
                 case _:
@@ -185,20 +196,19 @@ class AgentClient:
         record: InterruptRequested | InterruptCancelled,
         record_id: str,
         package_id: str,
-        pick: Callable[[Answer], InterruptStatusChanged | CommandRefused | None],
+        pick: Callable[[Answer], _Found | None],
         timeout_s: float,
-    ) -> InterruptStatusChanged | CommandRefused:
+    ) -> _Found:
         key = record_key(self._tenant_id, package_id)
-        topics = [_STATUS, _REFUSED, DEAD_LETTER]
+        topics = [_STATUS, _GATE, _REFUSED, DEAD_LETTER]
         with AnswerReader(self._config, topics, key=key) as reader, Publisher(self._config) as out:
             out.publish(record, identity=self._identity, record_id=record_id)
+            answers = reader.answers(timeout_s=timeout_s, record_id=record_id)
+            fitting = (found for answer in answers if (found := pick(answer)) is not None)
             try:
-                found: InterruptStatusChanged | CommandRefused = reader.wait(  # type: ignore[assignment]  # mypy joins unions
-                    pick, timeout_s=timeout_s, record_id=record_id
-                )
+                return next(fitting)
             except NoAnswer:
                 raise NoOutcome(record_id, f"no answer within {timeout_s:g} s") from None
-        return found
 
 
 def _ids(asked: Asked | str, package_id: str | None) -> tuple[str, str | None]:

@@ -25,7 +25,7 @@ from producers.connection import BrokerUnreachable, KafkaConfig, NotAllowed, log
 from schemas.codec import Undecodable, decode
 from schemas.headers import CE_ID, Headers, header
 from schemas.model import Record
-from schemas.topics import partition_for
+from schemas.topics import RECORD_BYTES_MAX, partition_for
 
 METADATA_TIMEOUT_S: Final = 10.0
 DEAD_LETTER: Final = "dead-letter"
@@ -60,8 +60,12 @@ class AnswerReader:
         key: bytes | None,
         start: Literal["end", "beginning"] = "end",
     ) -> None:
-        """topics: names without prefix. key None: all partitions. Raises BrokerUnreachable."""
+        """topics: names without prefix. key: only answers about it; None: all partitions, all keys.
+
+        Raises BrokerUnreachable, NotAllowed.
+        """
         self._config = config
+        self._key = key
         self._consumer = Consumer(_settings(config), logger=logger)
         try:
             self._consumer.assign(
@@ -77,19 +81,21 @@ class AnswerReader:
     def wait(
         self, pick: Callable[[Answer], T | None], *, timeout_s: float, record_id: str | None = None
     ) -> T:
-        """The first answer that `pick` does not answer with None.
+        """The first answer that `pick` does not answer with None. Raises as `answers`."""
+        answers = self.answers(timeout_s=timeout_s, record_id=record_id)
+        return next(found for answer in answers if (found := pick(answer)) is not None)
 
-        record_id: a dead letter with this `ce_id` ends the wait too. Raises NoAnswer,
-        DeadLettered, BrokerUnreachable.
+    def answers(self, *, timeout_s: float, record_id: str | None = None) -> Iterator[Answer]:
+        """Answers as they come, until the caller has what it waits for.
+
+        record_id: a dead letter with this `ce_id` ends the wait too. It never just ends: it raises
+        NoAnswer when the time is over, DeadLettered, BrokerUnreachable, NotAllowed.
         """
         deadline = monotonic() + timeout_s
         for message in self._messages(deadline):
             answer = self._answer(message, record_id)
-            if answer is None:
-                continue
-            picked = pick(answer)
-            if picked is not None:
-                return picked
+            if answer is not None:
+                yield answer
         raise NoAnswer(f"no answer within {timeout_s:g} s")
 
     def close(self) -> None:
@@ -114,7 +120,7 @@ class AnswerReader:
         metadata = self._consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
         count = len(metadata.partitions)
         if metadata.error is not None or count == 0:
-            raise NotAllowed(f"topic {topic} is not there; make it with: topics apply")
+            raise NotAllowed(f"topic {topic} is not there; make it: countersign topics apply")
         partitions = range(count) if key is None else [partition_for(key, count)]
         for partition in partitions:
             offset = OFFSET_BEGINNING
@@ -133,7 +139,9 @@ class AnswerReader:
                 continue
             error = message.error()
             if error is None:
-                yield message
+                # A partition is shared: another tenant may use the same ids in it.
+                if self._key is None or message.key() == self._key:
+                    yield message
             elif not unreachable(error) and error.code() != KafkaError._PARTITION_EOF:
                 raise _failure(error, self._config)
 
@@ -145,7 +153,12 @@ class AnswerReader:
                 raise DeadLettered(reason.decode(errors="replace"))
             return None
         try:
-            record = decode(message.value(), headers, registry=self._config.registry)
+            record = decode(
+                message.value(),
+                headers,
+                registry=self._config.registry,
+                bytes_max=RECORD_BYTES_MAX,  # an answer carries its question and more
+            )
         except Undecodable as error:
             logger.warning("an answer topic holds what is no record: %s", error.reason)
             return None

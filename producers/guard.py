@@ -96,13 +96,12 @@ class ExecutorGuard:
         with AnswerReader(self.config, topics, key=key, start=start) as reader:
             with Publisher(self.config) as out:
                 out.publish(take, identity=self._identity, record_id=attempt)
+            answers = reader.answers(timeout_s=timeout_s, record_id=attempt)
             try:
-                answer: ToolGateEvent | CommandRefused = reader.wait(  # type: ignore[assignment]  # mypy joins unions
-                    pick, timeout_s=timeout_s, record_id=attempt
-                )
+                found = next(found for answer in answers if (found := pick(answer)) is not None)
             except NoAnswer as error:
                 return Denied("NO_ANSWER", f"{error}; do not act", attempt)
-        return self._permit(answer, grant, attempt)
+        return self._permit(found, grant, attempt)
 
     def executed(
         self, permit: Permit, *, result_digest: str | None = None, detail: str | None = None

@@ -97,12 +97,11 @@ class ReviewerClient:
         with AnswerReader(self._config, _ANSWERS, key=key) as reader:
             with Publisher(self._config) as out:
                 out.publish(command, identity=self._identity, record_id=command_id)
+            answers = reader.answers(timeout_s=timeout_s, record_id=command_id)
+            fitting = (found for answer in answers if (found := pick(answer)) is not None)
             try:
-                answer: HumanDecisionEvent | ReviewTaskEvent | CommandRefused = reader.wait(  # type: ignore[assignment]  # mypy joins unions
-                    pick, timeout_s=timeout_s, record_id=command_id
-                )
+                return next(fitting)
             except NoAnswer:
                 raise NoOutcome(
                     command.idempotency_key, f"no outcome within {timeout_s:g} s"
                 ) from None
-            return answer
