@@ -40,8 +40,9 @@ SignerKind = Literal["agent", "reviewer", "gateway", "executor"]
 class Signer:
     """Who signed a record, as proven by its key.
 
-    subject: the agent, reviewer or executor. sid: the session, through a gateway. tools: the
-    patterns of the tools whose grants an executor may take.
+    subject: the agent, reviewer or executor. sid: digest of the session, through a gateway; the
+    session's own name stays out of the log. tools: the patterns of the tools whose grants an
+    executor may take.
     """
 
     kid: str
@@ -179,9 +180,13 @@ def _signer(key: TrustedKey, claims: Mapping[str, Any], expected: _Expected) -> 
         kind=kind,
         subject=sub,
         tenant_id=tenant_id,
-        sid=sid if kind == "gateway" else None,
+        sid=_session_digest(key.kid, sid) if kind == "gateway" and sid is not None else None,
         tools=key.tools if kind == "executor" else (),
     )
+
+
+def _session_digest(kid: str, sid: str) -> str:
+    return hashlib.sha256(f"{kid}\x00{sid}".encode()).hexdigest()[:32]
 
 
 def _role(key: TrustedKey, typ: str) -> tuple[SignerKind, str | None]:

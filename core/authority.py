@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from core.directory import TenantContext
-from core.planning import escalated, meets_role, risk_rank
-from schemas.commands import HumanDecisionCommand
+from core.lineage import barred
+from core.planning import meets_role, risk_rank
+from core.quorum import Approver, current_slots, same_approver, seated
 from schemas.directory import ReviewerAuthorization
 from schemas.requests import DecisionPackage
-from schemas.state import Approval, ControlPointState, Lineage, Plan, Slot
+from schemas.state import Approval, ControlPointState, Plan, Slot
 from schemas.vocabulary import Code, Decision
 
 
@@ -29,12 +30,17 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a person wants to do at a control point."""
+    """What a person wants to do at a control point, and the credential that shows who it is.
+
+    kid: thumbprint of the key that signed. sid: the session, where the key is a gateway's; a
+    personal key has none. Both None: unsigned, where that is allowed.
+    """
 
     reviewer_id: str
     decision: Decision
     on_behalf_of: str | None = None
     kid: str | None = None
+    sid: str | None = None
 
     @property
     def persons(self) -> frozenset[str]:
@@ -42,30 +48,53 @@ class Claim:
         return frozenset({self.reviewer_id, *([self.on_behalf_of] if self.on_behalf_of else [])})
 
 
-OFFERED: frozenset[Decision] = frozenset({"approve", "reject", "revise", "request_more_evidence"})
-
-
-def current_slots(state: ControlPointState) -> list[Slot]:
-    """The quorum as it stands after the escalations so far."""
-    assert state.accepted is not None
-    plan = state.accepted.plan
-    slots = plan.slots
-    for step in plan.ladder[: state.ladder_step]:
-        slots = escalated(plan.role_order, slots, step.role)
-    return slots
-
-
-def barred(lineage: Lineage) -> frozenset[str]:
-    """Who may not decide because the package comes from them, claimed or verified."""
-    return frozenset(
-        {lineage.first_signer, *lineage.requesters, *lineage.drafters, *lineage.owners}
-    )
-
-
 def failures(
     state: ControlPointState, claim: Claim, tenant: TenantContext, now: datetime
 ) -> list[Failure]:
     """Every personal rule that fails, from UNKNOWN_REVIEWER to NO_OPEN_SLOT, in order."""
+    found = _personal_failures(state, claim, tenant, now)
+    if claim.decision == "approve":
+        found += _approval_failures(state, claim, tenant, now, found)
+    return found
+
+
+def standing_approvals(
+    state: ControlPointState, tenant: TenantContext, now: datetime
+) -> list[Approval]:
+    """The approvals of people who could still give them today."""
+    return [
+        approval
+        for approval in state.approvals
+        if not _personal_failures(state, _claim_of(approval), tenant, now)
+    ]
+
+
+def counted_approvals(
+    state: ControlPointState, approvals: Sequence[Approval], tenant: TenantContext, now: datetime
+) -> list[Approval]:
+    """Those of the approvals that fill a slot, one slot a person, as many slots as can be."""
+    assert state.accepted is not None
+    approvers = [_approver(_claim_of(approval), tenant, now) for approval in approvals]
+    chosen = seated(current_slots(state), approvers, state.accepted.plan.role_order)
+    return [approvals[index] for index in chosen]
+
+
+def can_be_decided(state: ControlPointState, tenant: TenantContext, now: datetime) -> bool:
+    """Whether the people of today could fill the slots at all."""
+    assert state.accepted is not None
+    slots = current_slots(state)
+    eligible = [
+        Approver(person)
+        for person in tenant.reviewers.values()
+        if not _personal_failures(state, Claim(person.reviewer_id, "approve"), tenant, now)
+    ]
+    return len(seated(slots, eligible, state.accepted.plan.role_order)) == len(slots)
+
+
+def _personal_failures(
+    state: ControlPointState, claim: Claim, tenant: TenantContext, now: datetime
+) -> list[Failure]:
+    """UNKNOWN_REVIEWER to CONFLICT_OF_INTEREST: what does not depend on other people's approvals."""
     accepted = state.accepted
     assert accepted is not None
     reviewer = tenant.reviewer(claim.reviewer_id, now)
@@ -105,131 +134,60 @@ def failures(
                 f"a declared conflict with {conflict}; another reviewer must decide",
             )
         )
-    if claim.decision == "approve":
-        found += _approval_failures(state, claim, tenant, now, slots, role_met=_has_code(found))
     return found
 
 
-def standing_approvals(
-    state: ControlPointState, tenant: TenantContext, now: datetime
-) -> list[Approval]:
-    """The approvals whose people still hold their authority today."""
-    assert state.accepted is not None
-    bar, slots = barred(state.accepted.lineage), current_slots(state)
-    return [
-        approval
-        for approval in state.approvals
-        if not (set(approval.persons) & bar)
-        and (reviewer := tenant.reviewer(approval.reviewer_id, now)) is not None
-        and not _standing(reviewer, "approve", state.accepted.plan, slots)
-    ]
-
-
-def filled(
-    slots: Sequence[Slot], people: Sequence[ReviewerAuthorization], role_order: list[str]
-) -> int:
-    """How many slots the people can fill at once: a maximum matching, one slot a person."""
-    best = 0
-
-    def place(
-        index: int, taken: frozenset[int], teams: tuple[tuple[str | None, bool], ...]
-    ) -> None:
-        nonlocal best
-        best = max(best, len(taken))
-        if index == len(people) or best == len(slots):
-            return
-        person = people[index]
-        for number, slot in enumerate(slots):
-            if number in taken or not fits(slot, person, role_order):
-                continue
-            same_team = [alone for team, alone in teams if team is not None and team == person.team]
-            if (slot.distinct_team and same_team) or any(same_team):
-                continue
-            place(index + 1, taken | {number}, (*teams, (person.team, slot.distinct_team)))
-        place(index + 1, taken, teams)
-
-    place(0, frozenset(), ())
-    return best
-
-
-def fits(slot: Slot, person: ReviewerAuthorization, role_order: list[str]) -> bool:
-    """Whether the person has the slot's role (or one above) and scope."""
-    return slot.scope in person.scopes and any(
-        meets_role(role_order, role, slot.role) for role in person.roles
-    )
-
-
-def can_be_decided(state: ControlPointState, tenant: TenantContext, now: datetime) -> bool:
-    """Whether the people of today could fill the slots at all (teams aside)."""
+def _approval_failures(
+    state: ControlPointState,
+    claim: Claim,
+    tenant: TenantContext,
+    now: datetime,
+    found: Sequence[Failure],
+) -> list[Failure]:
+    """DUPLICATE_APPROVER, or NO_OPEN_SLOT for a person who has role and scope."""
+    standing = standing_approvals(state, tenant, now)
+    if any(same_approver(claim.persons, claim.kid, claim.sid, approval) for approval in standing):
+        return [
+            Failure(
+                "DUPLICATE_APPROVER",
+                f"{claim.reviewer_id}, their principal, key or session has approved this version; "
+                "another person must fill the next slot",
+            )
+        ]
+    not_seatable = {"UNKNOWN_REVIEWER", "MISSING_ROLE", "MISSING_SCOPE", "DELEGATION_INVALID"}
+    if any(failure.code in not_seatable for failure in found):
+        return []
     assert state.accepted is not None
     slots, order = current_slots(state), state.accepted.plan.role_order
-    eligible = [
-        person for person in tenant.reviewers.values() if not _is_barred(state, person, tenant, now)
-    ]
-    holder: dict[int, int] = {}
-
-    def seat(person: int, tried: set[int]) -> bool:
-        for number, slot in enumerate(slots):
-            if number in tried or not fits(slot, eligible[person], order):
-                continue
-            tried.add(number)
-            if number not in holder or seat(holder[number], tried):
-                holder[number] = person
-                return True
-        return False
-
-    for person in range(len(eligible)):
-        if len(holder) == len(slots):
-            break
-        seat(person, set())
-    return len(holder) == len(slots)
+    before = [_approver(_claim_of(approval), tenant, now) for approval in standing]
+    after = [*before, _approver(claim, tenant, now)]
+    if len(seated(slots, after, order)) > len(seated(slots, before, order)):
+        return []
+    message = "no free slot of the quorum fits this person's role, scope and team"
+    return [Failure("NO_OPEN_SLOT", message)]
 
 
-def missing_words(command: HumanDecisionCommand, plan: Plan) -> Failure | None:
-    """The comment, reason or evidence that the decision lacks, if it does."""
-    comment = (command.comment or "").strip()
-    match command.decision:
-        case "approve" if plan.comment_required and not comment:
-            return Failure("COMMENT_REQUIRED", "approval at this risk needs a comment; add one")
-        case "approve" if (
-            plan.mode == "human_led" and not (command.reviewer_rationale or "").strip()
-        ):
-            return Failure(
-                "REASON_REQUIRED",
-                "a human-led decision needs the reviewer's own rationale; fill reviewer_rationale",
-            )
-        case "revise" if not comment:
-            return Failure("COMMENT_REQUIRED", "say in the comment what the agent should change")
-        case "request_more_evidence" if not comment and not command.evidence_requested:
-            return Failure(
-                "COMMENT_REQUIRED", "say what is missing, in evidence_requested or the comment"
-            )
-        case _:
-            return None
+def _approver(claim: Claim, tenant: TenantContext, now: datetime) -> Approver:
+    reviewer = tenant.reviewer(claim.reviewer_id, now)
+    assert reviewer is not None
+    principal = tenant.reviewer(claim.on_behalf_of, now) if claim.on_behalf_of else None
+    return Approver(reviewer, principal)
 
 
-def _is_barred(
-    state: ControlPointState, person: ReviewerAuthorization, tenant: TenantContext, now: datetime
-) -> bool:
-    assert state.accepted is not None
-    if tenant.reviewer(person.reviewer_id, now) is None:
-        return True
-    plan, package = state.accepted.plan, state.accepted.request.package
-    return bool(
-        _standing(person, "approve", plan, current_slots(state))
-        or person.reviewer_id in barred(state.accepted.lineage)
-        or _conflict(package, [person])
-    )
+def _claim_of(approval: Approval) -> Claim:
+    principal = next((name for name in approval.persons if name != approval.reviewer_id), None)
+    return Claim(approval.reviewer_id, "approve", principal, approval.kid, approval.sid)
 
 
 def _standing(
     reviewer: ReviewerAuthorization, decision: Decision, plan: Plan, slots: list[Slot]
 ) -> list[Failure]:
+    """MISSING_SCOPE, MISSING_ROLE, RISK_ABOVE_LIMIT: what one person holds."""
     found = []
-    wanted = {slot.scope for slot in slots} if decision == "approve" else set[str]()
-    scope = f"{plan.subject}:{decision}"
-    if not (wanted & set(reviewer.scopes) or scope in reviewer.scopes):
-        names = " or ".join(sorted(wanted)) or scope
+    approves = decision == "approve"
+    wanted = {slot.scope for slot in slots} if approves else {f"{plan.subject}:{decision}"}
+    if not wanted & set(reviewer.scopes):
+        names = " or ".join(sorted(wanted))
         found.append(Failure("MISSING_SCOPE", f"{reviewer.reviewer_id} lacks the scope {names}"))
     order = plan.role_order
     if not any(meets_role(order, role, slot.role) for role in reviewer.roles for slot in slots):
@@ -255,6 +213,7 @@ def _delegated(
     slots: list[Slot],
     now: datetime,
 ) -> bool:
+    """Whether the principal lent authority to the claimant, now, and has it to lend."""
     return (
         principal is not None
         and any(
@@ -270,46 +229,3 @@ def _conflict(package: DecisionPackage, people: list[ReviewerAuthorization]) -> 
     return next(
         (entity for person in people for entity in person.conflicts if entity in entities), None
     )
-
-
-def _has_code(found: list[Failure]) -> bool:
-    return not any(failure.code in ("MISSING_ROLE", "MISSING_SCOPE") for failure in found)
-
-
-def _approval_failures(
-    state: ControlPointState,
-    claim: Claim,
-    tenant: TenantContext,
-    now: datetime,
-    slots: list[Slot],
-    *,
-    role_met: bool,
-) -> list[Failure]:
-    assert state.accepted is not None
-    if any(
-        claim.persons & set(approval.persons) or (claim.kid and claim.kid == approval.kid)
-        for approval in state.approvals
-    ):
-        return [
-            Failure(
-                "DUPLICATE_APPROVER",
-                f"{claim.reviewer_id}, their principal or their key has approved this version; "
-                "another person must fill the next slot",
-            )
-        ]
-    if not role_met:
-        return []
-    standing = standing_approvals(state, tenant, now)
-    people = [
-        person
-        for reviewer_id in (*(a.reviewer_id for a in standing), claim.reviewer_id)
-        if (person := tenant.reviewer(reviewer_id, now)) is not None
-    ]
-    order = state.accepted.plan.role_order
-    if filled(slots, people, order) > filled(slots, people[:-1], order):
-        return []
-    return [
-        Failure(
-            "NO_OPEN_SLOT", "no free slot of the quorum fits this person's role, scope and team"
-        )
-    ]

@@ -96,33 +96,17 @@ class Context:
         return max(self.now, self.handled_at)
 
 
-def sender_of(command: Input) -> str:
-    """Who the record says sent it; believed only where unsigned records are allowed."""
-    match command:
-        case InterruptRequested():
-            return command.package.proposed_by
-        case InterruptCancelled():
-            return command.requested_by
-        case GrantTake():
-            return command.executor_id
-        case NoticeSent() | NoticeFailed():
-            return command.attempt_id
-        case OutcomeReported():
-            return command.reported_by
-        case _:
-            return command.reviewer_id
-
-
 def refused_id(command: Input) -> str:
     """The id under which the sender finds the answer: command, interrupt, attempt or event."""
     match command:
         case InterruptRequested() | InterruptCancelled():
             return command.interrupt_id
-        case ToolExecuted() | ToolFailed() | ToolInDoubt() | ToolDenied():
-            return command.event_id
         case GrantTake():
             return command.attempt_id
-        case NoticeSent() | NoticeFailed() | OutcomeReported():
+        case (
+            ToolExecuted() | ToolFailed() | ToolInDoubt() | ToolDenied() | OutcomeReported()
+            | NoticeSent() | NoticeFailed()
+        ):  # fmt: skip
             return command.event_id
         case _:
             return command.command_id

@@ -6,13 +6,15 @@ Refusals are events too. No I/O, no clock, no randomness.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from core.authentication import TenantMismatch
 from core.authority import Failure
 from core.context import Context, Event, Input, Receipt, ReviewerCommand
 from core.decisions import decision_received
 from core.execution import receipt_received, take_received
 from core.intake import request_received
-from core.limits import PARKED_PER_PACKAGE_MAX
+from core.limits import PARKED_CHARS_MAX, PARKED_PER_PACKAGE_MAX
 from core.refusals import BINDING, answered_before, key_answered, refused
 from core.transitions import TRANSITIONS, Cell
 from core.withdrawal import cancel_received
@@ -82,10 +84,16 @@ def _unsigned_allowed(command: Input, context: Context) -> bool:
 def _parked_or_refused(
     state: ControlPointState | None, command: HumanDecisionCommand, context: Context
 ) -> Event:
-    if state is not None and len(state.parked) >= PARKED_PER_PACKAGE_MAX:
+    body, signer = canonical_json(record_json(command)), context.signer
+    kind: Literal["reviewer", "gateway"] = (
+        "gateway" if signer and signer.kind == "gateway" else "reviewer"
+    )
+    full = state is not None and len(state.parked) >= PARKED_PER_PACKAGE_MAX
+    if full or len(body) > PARKED_CHARS_MAX:
         message = (
-            f"{PARKED_PER_PACKAGE_MAX} commands wait for this package already; send it again "
-            "when the package is there"
+            "no such package was requested yet, and the command cannot wait for it: "
+            f"at most {PARKED_PER_PACKAGE_MAX} wait, of at most {PARKED_CHARS_MAX} characters; "
+            "send it again when the package is there"
         )
         return refused(state, command, context, [Failure("UNKNOWN_PACKAGE", message)])
     return CommandParked(
@@ -93,11 +101,13 @@ def _parked_or_refused(
         tenant_id=command.tenant_id,
         decision_package_id=command.decision_package_id,
         ce_type=ce_type_of(command),
-        body_json=canonical_json(record_json(command)),
+        body_json=body,
         origin=context.origin,
         appended_at=context.now,
-        signer_id=context.signer.subject if context.signer else None,
-        kid=context.signer.kid if context.signer else None,
+        signer_id=signer.subject if signer else None,
+        signer_kind=kind if signer else None,
+        kid=signer.kid if signer else None,
+        sid=signer.sid if signer else None,
         park_until=context.now + context.park_ttl,
     )
 

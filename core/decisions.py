@@ -9,24 +9,29 @@ from __future__ import annotations
 from typing import Final
 
 from core.authority import (
-    OFFERED,
     Claim,
     Failure,
-    current_slots,
+    counted_approvals,
     failures,
-    missing_words,
     standing_approvals,
 )
 from core.context import Context, Event
+from core.evolve import approval_of
 from core.facts import gate_changed, status_changed, task_changed
 from core.gates import approved
 from core.identifiers import derived_id
+from core.limits import APPROVALS_PER_VERSION_MAX
+from core.quorum import current_slots
 from core.refusals import BINDING, key_answered, refused
 from schemas.commands import HumanDecisionCommand
 from schemas.events import HumanDecisionEvent, Quorum
-from schemas.state import ControlPointState
-from schemas.vocabulary import Routing
+from schemas.state import Approval, ControlPointState, Plan
+from schemas.vocabulary import Decision, Routing
 
+OFFERED: Final[frozenset[Decision]] = frozenset(
+    {"approve", "reject", "revise", "request_more_evidence"}
+)
+"""The decisions this release offers."""
 _ROUTING: Final[dict[str, Routing]] = {"revise": "drafting", "request_more_evidence": "evidence"}
 
 
@@ -41,13 +46,11 @@ def decision_received(
         if refusal.code not in BINDING:
             return [refusal]
         return [refusal, key_answered(command, context, refusal.event_id)]
-    approvals = standing_approvals(state, context.tenant, context.now)
-    need = len(current_slots(state))
-    have = len(approvals) + 1 if command.decision == "approve" else len(approvals)
-    final = command.decision != "approve" or have >= need
-    decision = _decision_event(
-        state, command, context, final=final, quorum=Quorum(have=have, need=need)
-    )
+    decision = _decision_event(state, command, context)
+    approvals = _counted_with(state, decision, context)
+    have, need = len(approvals), len(current_slots(state))
+    final = command.decision != "approve" or have == need
+    decision = decision.model_copy(update={"final": final, "quorum": Quorum(have=have, need=need)})
     events: list[Event] = [decision, key_answered(command, context, decision.event_id)]
     if command.decision == "approve" and final:
         return events + approved(
@@ -56,10 +59,20 @@ def decision_received(
             reason="approve",
             now=context.now,
             start=context.window_start,
-            decision_event_ids=[*(a.event_id for a in approvals), decision.event_id],
+            decision_event_ids=[approval.event_id for approval in approvals],
             actor=command.reviewer_id,
         )
     return events + (_closed(state, command, context, decision.event_id) if final else [])
+
+
+def _counted_with(
+    state: ControlPointState, decision: HumanDecisionEvent, context: Context
+) -> list[Approval]:
+    """The approvals that fill a slot, this decision last if it is one."""
+    approvals = standing_approvals(state, context.tenant, context.now)
+    if decision.decision == "approve":
+        approvals.append(approval_of(decision))
+    return counted_approvals(state, approvals, context.tenant, context.now)
 
 
 def _stopping_failure(
@@ -83,24 +96,53 @@ def _collected_failures(
     state: ControlPointState, command: HumanDecisionCommand, context: Context
 ) -> list[Failure]:
     assert state.accepted is not None
-    kid = context.signer.kid if context.signer and context.signer.kind != "gateway" else None
-    claim = Claim(command.reviewer_id, command.decision, command.on_behalf_of, kid)
+    signer = context.signer
+    claim = Claim(
+        command.reviewer_id,
+        command.decision,
+        command.on_behalf_of,
+        kid=signer.kid if signer else None,
+        sid=signer.sid if signer else None,
+    )
     found = failures(state, claim, context.tenant, context.now)
     if command.decision not in OFFERED:
         message = f"{command.decision} is not offered here; use one of {', '.join(sorted(OFFERED))}"
         found.append(Failure("DECISION_NOT_ALLOWED", message))
-    words = missing_words(command, state.accepted.plan)
-    return [*found, words] if words else found
+    found += _missing_words(command, state.accepted.plan)
+    if not found and len(state.approvals) >= APPROVALS_PER_VERSION_MAX:
+        message = "too many approvals of this version lost their standing; send a new version"
+        found.append(Failure("PACKAGE_FULL", message))
+    return found
+
+
+def _missing_words(command: HumanDecisionCommand, plan: Plan) -> list[Failure]:
+    """The comment or rationale that the decision lacks, if it does."""
+    comment = (command.comment or "").strip()
+    rationale = (command.reviewer_rationale or "").strip()
+    found = []
+    if command.decision == "approve" and plan.comment_required and not comment:
+        message = "approval at this risk needs a comment; add one"
+        found.append(Failure("COMMENT_REQUIRED", message))
+    if command.decision == "revise" and not comment:
+        message = "say in the comment what the agent should change"
+        found.append(Failure("COMMENT_REQUIRED", message))
+    if command.decision == "request_more_evidence" and not (comment or _said(command)):
+        message = "say what is missing, in evidence_requested or the comment"
+        found.append(Failure("COMMENT_REQUIRED", message))
+    if command.decision == "approve" and plan.mode == "human_led" and not rationale:
+        message = "a human-led decision needs the reviewer's own rationale; fill reviewer_rationale"
+        found.append(Failure("REASON_REQUIRED", message))
+    return found
+
+
+def _said(command: HumanDecisionCommand) -> bool:
+    return any(line.strip() for line in command.evidence_requested)
 
 
 def _decision_event(
-    state: ControlPointState,
-    command: HumanDecisionCommand,
-    context: Context,
-    *,
-    final: bool,
-    quorum: Quorum,
+    state: ControlPointState, command: HumanDecisionCommand, context: Context
 ) -> HumanDecisionEvent:
+    """The event, before it is known how far the quorum is with it."""
     accepted = state.accepted
     assert accepted is not None
     request = accepted.request
@@ -118,14 +160,15 @@ def _decision_event(
         policy_version=accepted.plan.policy_version,
         occurred_at=context.now,
         command_id=command.command_id,
-        final=final,
+        final=False,
         package_version=request.package.version,
         package_digest=accepted.package_digest,
         action_digest=accepted.action_digest,
-        quorum=quorum,
+        quorum=Quorum(have=0, need=len(current_slots(state))),
         reviewer_roles=reviewer.roles,
         on_behalf_of=command.on_behalf_of,
         kid=context.signer.kid if context.signer else None,
+        sid=context.signer.sid if context.signer else None,
         thread_id=request.thread_id,
         checkpoint_id=request.checkpoint_id,
         evidence_requested=command.evidence_requested,

@@ -13,12 +13,14 @@ from schemas.state import ControlPointState
 
 
 def decide_by(request: InterruptRequested, start: datetime, within_s: int) -> tuple[datetime, str]:
-    """The earliest of policy, `expires_at` and `deadline`, and which of them it is."""
-    candidates = [(start + timedelta(seconds=within_s), "policy")]
+    """The earliest of policy, `expires_at` and `deadline`, and which of them it is; at the same
+    instant an absolute one, since no escalation could gain time."""
+    candidates = []
     if request.expires_at is not None:
         candidates.append((request.expires_at, "expires_at"))
     if request.package.deadline is not None:
         candidates.append((request.package.deadline, "deadline"))
+    candidates.append((start + timedelta(seconds=within_s), "policy"))
     return min(candidates, key=lambda candidate: candidate[0])
 
 
@@ -57,20 +59,26 @@ def escalation(
     return [status, task]
 
 
-def until_eligible(state: ControlPointState, context: Context) -> list[Event]:
+def until_eligible(state: ControlPointState, context: Context, *, origin: str) -> list[Event]:
     """Escalations at once while nobody of today's directory could decide (NO_ELIGIBLE_REVIEWER)."""
     events: list[Event] = []
     while not can_be_decided(state, context.tenant, context.now) and has_next_step(state):
         step = escalation(
             state,
-            origin=f"{context.origin}/ladder/{state.ladder_step}",
+            origin=f"{origin}/ladder/{state.ladder_step}",
             reason="NO_ELIGIBLE_REVIEWER: nobody in the directory may decide at this step",
             now=context.now,
             start=context.window_start,
         )
         events += step
-        for event in step:
-            after = evolve(state, event)
-            assert after is not None
-            state = after
+        state = after(state, step)
     return events
+
+
+def after(state: ControlPointState, events: list[Event]) -> ControlPointState:
+    """The state after events that leave the control point in being."""
+    for event in events:
+        following = evolve(state, event)
+        assert following is not None
+        state = following
+    return state

@@ -6,6 +6,7 @@ from typing import assert_never
 
 from core.context import Event
 from core.limits import REFUSALS_KEPT_MAX
+from core.quorum import same_approver
 from schemas.events import (
     CommandParked,
     CommandRefused,
@@ -28,8 +29,10 @@ from schemas.state import (
 )
 from schemas.vocabulary import GateChange, GateState
 
-DEFERRED = "deferred"
-"""`outcome` of the status event that moves `decide_by` and leaves the interrupt open."""
+EXECUTION_REPORTS = frozenset(
+    {"tool.executed", "tool.failed", "tool.in_doubt", "notice.sent", "notice.failed"}
+)
+"""Receipts that say what became of a take; denials and later outcomes do not."""
 _GATE_AFTER: dict[GateChange, GateState] = {
     "opened": "open",
     "denied": "denied",
@@ -62,9 +65,7 @@ def evolve(state: ControlPointState | None, event: Event) -> ControlPointState |
         case ToolGateEvent():
             return _gate(state, event)
         case ReviewTaskEvent():
-            if event.status != "in_doubt" or state.grant is None:
-                return state
-            return _with_grant(state, in_doubt=True)
+            return _task(state, event)
         case CommandRefused():
             return _refusal(state, event)
         case KeyAnswered():
@@ -107,14 +108,29 @@ def _accepted(state: ControlPointState | None, event: PackageAccepted) -> Contro
     )
 
 
+def approval_of(event: HumanDecisionEvent) -> Approval:
+    """The approval that an approving decision stands for."""
+    persons = [event.reviewer_id, *([event.on_behalf_of] if event.on_behalf_of else [])]
+    return Approval(
+        reviewer_id=event.reviewer_id,
+        persons=persons,
+        kid=event.kid,
+        sid=event.sid,
+        event_id=event.event_id,
+    )
+
+
 def _decision(state: ControlPointState, event: HumanDecisionEvent) -> ControlPointState:
     if event.decision != "approve":
         return state
-    persons = [event.reviewer_id, *([event.on_behalf_of] if event.on_behalf_of else [])]
-    approval = Approval(
-        reviewer_id=event.reviewer_id, persons=persons, kid=event.kid, event_id=event.event_id
-    )
-    return state.model_copy(update={"approvals": [*state.approvals, approval]})
+    new = approval_of(event)
+    # One that lost its standing is replaced, so that nobody can come to count twice.
+    kept = [
+        approval
+        for approval in state.approvals
+        if not same_approver(new.persons, new.kid, new.sid, approval)
+    ]
+    return state.model_copy(update={"approvals": [*kept, new]})
 
 
 def _status(state: ControlPointState, event: InterruptStatusChanged) -> ControlPointState:
@@ -131,7 +147,7 @@ def _status(state: ControlPointState, event: InterruptStatusChanged) -> ControlP
             "decide_by": event.decide_by,
             "decide_by_source": event.decide_by_source,
         }
-        if event.outcome == DEFERRED:
+        if event.deferred_until is not None:
             update["deferred"] = True
         elif event.status == "escalated":
             update["ladder_step"] = state.ladder_step + 1
@@ -160,13 +176,20 @@ def _gate(state: ControlPointState, event: ToolGateEvent) -> ControlPointState:
     return after
 
 
+def _task(state: ControlPointState, event: ReviewTaskEvent) -> ControlPointState:
+    """A task in doubt, or closed after it, is about the grant that was taken."""
+    if state.grant is None or event.status not in ("in_doubt", "closed"):
+        return state
+    return _with_grant(state, in_doubt=event.status == "in_doubt")
+
+
 def _with_grant(state: ControlPointState, **update: object) -> ControlPointState:
     assert state.grant is not None
     return state.model_copy(update={"grant": state.grant.model_copy(update=update)})
 
 
 def _refusal(state: ControlPointState, event: CommandRefused) -> ControlPointState:
-    if event.code == "UNAUTHENTICATED":
+    if event.code in ("UNAUTHENTICATED", "TENANT_MISMATCH"):
         return state  # a stranger must not be able to write into the state
     refusal = Refusal(
         command_id=event.command_id,
@@ -181,6 +204,6 @@ def _refusal(state: ControlPointState, event: CommandRefused) -> ControlPointSta
 def _receipt(state: ControlPointState, event: ReceiptRecorded) -> ControlPointState:
     assert state.grant is not None
     update: dict[str, object] = {"receipt_ids": [*state.grant.receipt_ids, event.receipt_id]}
-    if event.receipt_type not in ("outcome.reported", "tool.denied"):
+    if event.receipt_type in EXECUTION_REPORTS:
         update["receipt_type"] = event.receipt_type
     return _with_grant(state, **update)

@@ -10,10 +10,10 @@ from core.authority import Failure
 from core.context import Context, Event, Receipt
 from core.facts import gate_changed, task_changed
 from core.identifiers import derived_id
-from core.limits import RECEIPTS_PER_GRANT_MAX
+from core.limits import RECEIPTS_OF_OTHERS_MAX, RECEIPTS_PER_GRANT_MAX
 from core.refusals import refused
 from schemas.events import ReceiptRecorded
-from schemas.execution import GrantTake, OutcomeReported, ToolDenied, ToolInDoubt
+from schemas.execution import GrantTake, Notice, OutcomeReported, ToolDenied, ToolInDoubt
 from schemas.registry import ce_type_of
 from schemas.state import ControlPointState, Grant
 
@@ -25,13 +25,10 @@ def take_received(state: ControlPointState, take: GrantTake, context: Context) -
     """The first take of an open gate wins; every other one is told why not."""
     grant = state.grant
     assert state.accepted is not None
-    if grant and grant.attempt_id == take.attempt_id and grant.grant_id == take.grant_id:
-        message = f"this take was answered by event {grant.taken_event_id}; nothing has changed"
-        duplicate = Failure("DUPLICATE_COMMAND", message)
-        return [refused(state, take, context, [duplicate], first_event_id=grant.taken_event_id)]
     failure = _take_failure(state, take, context)
     if failure is not None:
-        return [refused(state, take, context, [failure])]
+        first = grant.taken_event_id if grant and failure.code == "DUPLICATE_COMMAND" else None
+        return [refused(state, take, context, [failure], first_event_id=first)]
     within = timedelta(seconds=state.accepted.plan.execute_within_s)
     return list(
         gate_changed(
@@ -48,40 +45,56 @@ def take_received(state: ControlPointState, take: GrantTake, context: Context) -
 
 
 def receipt_received(state: ControlPointState, receipt: Receipt, context: Context) -> list[Event]:
-    """A receipt that fits its take is recorded; in doubt is raised to a human."""
+    """A receipt that fits its take is recorded; a doubt is raised to a human, and a later report
+    of the same attempt settles it."""
     grant = state.grant
     if grant is None or grant.grant_id != receipt.grant_id:
         unknown = Failure("UNKNOWN_GRANT", "the package has no such grant; name the one you took")
         return [refused(state, receipt, context, [unknown])]
-    if receipt.event_id in grant.receipt_ids:
-        duplicate = Failure("DUPLICATE_COMMAND", "this receipt is recorded; nothing has changed")
-        return [refused(state, receipt, context, [duplicate], first_event_id=receipt.event_id)]
     failure = _receipt_failure(state, grant, receipt, context)
     if failure is not None:
-        return [refused(state, receipt, context, [failure])]
+        first = receipt.event_id if failure.code == "DUPLICATE_COMMAND" else None
+        return [refused(state, receipt, context, [failure], first_event_id=first)]
+    attempt_id = grant.attempt_id if isinstance(receipt, OutcomeReported) else receipt.attempt_id
+    assert attempt_id is not None
     recorded = ReceiptRecorded(
         event_id=derived_id(context.origin, "receipt"),
         tenant_id=state.tenant_id,
         decision_package_id=state.decision_package_id,
         grant_id=grant.grant_id,
-        attempt_id=grant.attempt_id or _attempt_of(receipt) or grant.grant_id,
+        attempt_id=attempt_id,
         receipt_type=ce_type_of(receipt),
         receipt_id=receipt.event_id,
         occurred_at=context.now,
     )
-    if not isinstance(receipt, ToolInDoubt):
-        return [recorded]
-    raised = task_changed(
-        state,
-        origin=context.origin,
-        change="in_doubt",
-        status="in_doubt",
-        now=context.now,
-        due_at=context.now,
-        actor=receipt.executor_id,
-        comment="it is not known whether the action happened; look and report",
+    return [recorded, *_doubt_changed(state, grant, receipt, context)]
+
+
+def _doubt_changed(
+    state: ControlPointState, grant: Grant, receipt: Receipt, context: Context
+) -> list[Event]:
+    if isinstance(receipt, ToolDenied | OutcomeReported):
+        return []
+    doubtful = isinstance(receipt, ToolInDoubt)
+    if doubtful == grant.in_doubt:
+        return []
+    comment = (
+        "it is not known whether the action happened; look and report"
+        if doubtful
+        else f"the doubt is settled by {ce_type_of(receipt)}"
     )
-    return [recorded, raised]
+    return [
+        task_changed(
+            state,
+            origin=context.origin,
+            change="in_doubt" if doubtful else "closed",
+            status="in_doubt" if doubtful else "closed",
+            now=context.now,
+            due_at=context.now,
+            actor=grant.executor_id,
+            comment=comment,
+        )
+    ]
 
 
 def _take_failure(state: ControlPointState, take: GrantTake, context: Context) -> Failure | None:
@@ -91,6 +104,9 @@ def _take_failure(state: ControlPointState, take: GrantTake, context: Context) -
         return Failure("UNKNOWN_GRANT", "the package has no such grant; read its latest gate event")
     if not _entitled(state, context):
         return Failure("UNAUTHENTICATED", "the key is not entitled to this tool; use another key")
+    if (grant.attempt_id, grant.executor_id) == (take.attempt_id, take.executor_id):
+        message = f"this take was answered by event {grant.taken_event_id}; nothing has changed"
+        return Failure("DUPLICATE_COMMAND", message)
     if state.gate == "consumed":
         return Failure("GRANT_TAKEN", "another attempt has taken this grant; do not act")
     if state.gate == "revoked":
@@ -105,8 +121,12 @@ def _receipt_failure(
 ) -> Failure | None:
     if not _entitled(state, context):
         return Failure("UNAUTHENTICATED", "the key is not entitled to this tool; use another key")
-    if len(grant.receipt_ids) >= RECEIPTS_PER_GRANT_MAX:
-        return Failure("PACKAGE_FULL", f"a grant has at most {RECEIPTS_PER_GRANT_MAX} receipts")
+    if receipt.event_id in grant.receipt_ids:
+        return Failure("DUPLICATE_COMMAND", "this receipt is recorded; nothing has changed")
+    by_others = isinstance(receipt, ToolDenied | OutcomeReported)
+    limit = RECEIPTS_OF_OTHERS_MAX if by_others else RECEIPTS_PER_GRANT_MAX
+    if len(grant.receipt_ids) >= limit:
+        return Failure("PACKAGE_FULL", f"a grant has at most {limit} receipts of this kind")
     if isinstance(receipt, ToolDenied):
         return None
     if state.gate != "consumed":
@@ -115,25 +135,37 @@ def _receipt_failure(
         return None
     if receipt.attempt_id != grant.attempt_id:
         return Failure("NOT_TAKEN", "another attempt has taken this grant")
-    sender = context.signer.subject if context.signer else grant.executor_id
-    if sender != grant.executor_id:
+    if _executor_of(receipt, grant, context) != grant.executor_id:
         return Failure("RECEIPT_MISMATCH", "another executor took this grant")
     if receipt.action_digest != grant.action_digest:
         return Failure("RECEIPT_MISMATCH", "the receipt is for another action than was approved")
-    kinds = {grant.receipt_type, ce_type_of(receipt)}
-    if kinds & _DONE and kinds & _NOT_DONE:
+    if _contradicts(grant.receipt_type, ce_type_of(receipt)):
         return Failure("RECEIPT_MISMATCH", f"it contradicts the receipt {grant.receipt_type}")
     return None
 
 
-def _entitled(state: ControlPointState, context: Context) -> bool:
-    if context.signer is None or context.signer.kind != "executor":
-        return context.unsigned
-    call = state.accepted.request.package.tool_call if state.accepted else None
-    return call is not None and any(
-        fnmatchcase(call.tool_name, pattern) for pattern in context.signer.tools
+def _contradicts(before: str | None, now: str) -> bool:
+    """Done against not done, or a doubt about what was reported for certain."""
+    certain = before in _DONE or before in _NOT_DONE
+    return certain and (now not in _DONE | _NOT_DONE or (before in _DONE) != (now in _DONE))
+
+
+def _executor_of(receipt: Receipt, grant: Grant, context: Context) -> str | None:
+    """Who sent the receipt. A notice names no executor: unsigned, the one that took is believed."""
+    if context.signer is not None:
+        return context.signer.subject
+    return (
+        grant.executor_id if isinstance(receipt, Notice | OutcomeReported) else receipt.executor_id
     )
 
 
-def _attempt_of(receipt: Receipt) -> str | None:
-    return None if isinstance(receipt, OutcomeReported) else receipt.attempt_id
+def _entitled(state: ControlPointState, context: Context) -> bool:
+    """Whether the sender's key is for this tool; unsigned, where that is allowed at all."""
+    if context.signer is None:
+        return context.unsigned
+    call = state.accepted.request.package.tool_call if state.accepted else None
+    return (
+        context.signer.kind == "executor"
+        and call is not None
+        and any(fnmatchcase(call.tool_name, pattern) for pattern in context.signer.tools)
+    )

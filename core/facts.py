@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from core.authority import current_slots
 from core.identifiers import derived_id, review_task_id
+from core.quorum import current_slots
 from schemas.events import InterruptStatusChanged, ReviewTaskEvent, ToolGateEvent
 from schemas.state import ControlPointState
 from schemas.vocabulary import (
@@ -30,7 +30,7 @@ def status_changed(
     required_role: str | None = None,
     decide_by: datetime | None = None,
     decide_by_source: str | None = None,
-    created_at: datetime | None = None,
+    deferred_until: datetime | None = None,
 ) -> InterruptStatusChanged:
     """The interrupt of the current version changed its status."""
     assert state.accepted is not None
@@ -52,9 +52,10 @@ def status_changed(
         required_role=None if final else required_role or state.required_role,
         decision_event_id=decision_event_id,
         routing=routing,
-        created_at=created_at or state.created_at or now,
+        created_at=state.created_at or now,
         decide_by=decide_by or state.decide_by,
         decide_by_source=decide_by_source or state.decide_by_source,
+        deferred_until=deferred_until,
         occurred_at=now,
     )
 
@@ -68,7 +69,6 @@ def task_changed(
     now: datetime,
     required_role: str | None = None,
     due_at: datetime | None = None,
-    created_at: datetime | None = None,
     actor: str | None = None,
     comment: str | None = None,
 ) -> ReviewTaskEvent:
@@ -77,7 +77,9 @@ def task_changed(
     request = state.accepted.request
     return ReviewTaskEvent(
         event_id=derived_id(origin, f"task:{change}"),
-        review_task_id=review_task_id(request.tenant_id, request.interrupt_id),
+        review_task_id=review_task_id(
+            request.tenant_id, request.package.decision_package_id, request.interrupt_id
+        ),
         tenant_id=request.tenant_id,
         interrupt_id=request.interrupt_id,
         decision_package_id=request.package.decision_package_id,
@@ -86,7 +88,7 @@ def task_changed(
         required_role=required_role or state.required_role or current_slots(state)[0].role,
         priority=state.accepted.plan.effective_risk,
         due_at=due_at or state.decide_by,
-        created_at=created_at or state.created_at or now,
+        created_at=state.created_at or now,
         actor=actor,
         comment=comment,
         occurred_at=now,

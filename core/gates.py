@@ -21,7 +21,11 @@ def approved(
     decision_event_ids: Sequence[str],
     actor: str | None = None,
 ) -> list[Event]:
-    """The interrupt is decided with approve, the task closed, the gate open with a grant."""
+    """The interrupt is decided with approve, the task closed, the gate open with a grant.
+
+    The grant ends at a whole second, since that is what its token can say (RFC 7519, `exp`): the
+    executor's offline check and the task's own then never disagree about it.
+    """
     assert state.accepted is not None
     valid = timedelta(seconds=state.accepted.plan.grant_valid_for_s)
     decided = status_changed(
@@ -43,7 +47,7 @@ def approved(
         reason=reason,
         now=now,
         grant_id=derived_id(origin, "grant"),
-        valid_until=start + valid,
+        valid_until=(start + valid).replace(microsecond=0),
         decision_event_ids=decision_event_ids,
     )
     return [decided, closed, *opened]

@@ -14,9 +14,9 @@ def derived_id(origin: str, kind: str) -> str:
     return str(uuid5(NAMESPACE, f"{origin}#{kind}"))
 
 
-def review_task_id(tenant_id: str, interrupt_id: str) -> str:
+def review_task_id(tenant_id: str, decision_package_id: str, interrupt_id: str) -> str:
     """The one review task of an interrupt."""
-    return derived_id(f"{tenant_id}/{interrupt_id}", "review-task")
+    return derived_id(f"{tenant_id}/{decision_package_id}/{interrupt_id}", "review-task")
 
 
 def key_digest(signer: str, idempotency_key: str) -> str:

@@ -12,7 +12,8 @@ from core.evolve import evolve
 from core.facts import status_changed, task_changed
 from core.gates import approved
 from core.identifiers import derived_id
-from core.limits import VERSIONS_PER_PACKAGE_MAX
+from core.limits import LINEAGE_NAMES_MAX, VERSIONS_PER_PACKAGE_MAX
+from core.lineage import is_first_signer, lineage_of
 from core.planning import (
     effective_risk,
     matching_rule,
@@ -52,21 +53,23 @@ def request_received(
             "use in_the_loop in the policy"
         )
         return [refused(state, request, context, [Failure("NO_POLICY", message)])]
-    return _accept(state, request, context, plan, digest)
+    lineage = lineage_of(_lineage_before(state), request, context)
+    if lineage is None:
+        message = f"more than {LINEAGE_NAMES_MAX} names stand behind the package; start a new one"
+        return [refused(state, request, context, [Failure("PACKAGE_FULL", message)])]
+    accepted = _accepted(request, context, plan, lineage, digest)
+    return _open(state, accepted, context)
 
 
-def _accept(
-    state: ControlPointState | None,
-    request: InterruptRequested,
-    context: Context,
-    plan: Plan,
-    digest: str,
-) -> list[Event]:
-    events: list[Event] = []
-    if state is not None and state.status in ("pending", "escalated"):
-        events += _superseded(state, context)
+def _lineage_before(state: ControlPointState | None) -> Lineage | None:
+    return state.accepted.lineage if state is not None and state.accepted else None
+
+
+def _accepted(
+    request: InterruptRequested, context: Context, plan: Plan, lineage: Lineage, digest: str
+) -> PackageAccepted:
     call = request.package.tool_call
-    accepted = PackageAccepted(
+    return PackageAccepted(
         event_id=derived_id(context.origin, "accepted"),
         request=request,
         request_digest=digest,
@@ -75,10 +78,20 @@ def _accept(
         if call
         else None,
         plan=plan,
-        lineage=_lineage(state, request, context),
+        lineage=lineage,
         opened_event_id=derived_id(context.origin, "status:pending"),
         occurred_at=context.now,
     )
+
+
+def _open(
+    state: ControlPointState | None, accepted: PackageAccepted, context: Context
+) -> list[Event]:
+    """The old version's interrupt ends if it is open; the new one opens, or policy decides it."""
+    request, plan = accepted.request, accepted.plan
+    events: list[Event] = []
+    if state is not None and state.status in ("pending", "escalated"):
+        events += _superseded(state, context)
     current = evolve(state, accepted)
     assert current is not None
     due, source = decide_by(request, context.window_start, plan.decide_within_s)
@@ -98,7 +111,7 @@ def _accept(
     for event in (opened, created):
         current = evolve(current, event)
         assert current is not None
-    if plan.mode == "out_of_the_loop":
+    if plan.mode == "out_of_the_loop" and context.now <= due:
         return events + approved(
             current,
             origin=context.origin,
@@ -107,7 +120,7 @@ def _accept(
             start=context.window_start,
             decision_event_ids=[],
         )
-    return events + until_eligible(current, context)
+    return events + until_eligible(current, context, origin=context.origin)
 
 
 def _superseded(state: ControlPointState, context: Context) -> list[Event]:
@@ -152,8 +165,7 @@ def _version_failure(
         return Failure("PACKAGE_VERSION_OUT_OF_ORDER", message)
     if state is None or state.accepted is None:
         return None
-    signer = context.signer.subject if context.signer else request.package.proposed_by
-    if signer != state.accepted.lineage.first_signer:
+    if not is_first_signer(state.accepted.lineage, request.package.proposed_by, context):
         message = "only the signer of version 1 may send a new version; start a package of your own"
         return Failure("NOT_REQUESTER", message)
     if cell == "reopen" and state.outcome not in ("revise", "request_more_evidence"):
@@ -226,30 +238,3 @@ def _missing_fields(request: InterruptRequested) -> list[str]:
 
 def _filled(lines: list[str]) -> bool:
     return bool(lines) and all(line.strip() for line in lines)
-
-
-def _lineage(
-    state: ControlPointState | None, request: InterruptRequested, context: Context
-) -> Lineage:
-    package = request.package
-    before = state.accepted.lineage if state and state.accepted else None
-    signer = context.signer.subject if context.signer else package.proposed_by
-    agent = context.tenant.agents.get(signer)
-    agent = agent if agent is not None and not agent.removed else None
-    drafter = package.drafted_by or package.proposed_by
-    editors = [c.agent_id for c in package.contributors if c.role in ("drafter", "editor")]
-    verified = {signer, *(agent.may_request_for if agent else [])} if context.signer else set[str]()
-    named = [request.requested_by, drafter, *editors]
-    return Lineage(
-        first_signer=before.first_signer if before else signer,
-        requesters=_union(before.requesters if before else [], [request.requested_by]),
-        drafters=_union(before.drafters if before else [], [signer, drafter, *editors]),
-        owners=_union(
-            before.owners if before else [], [agent.owner] if agent and agent.owner else []
-        ),
-        claimed=_union(before.claimed if before else [], [n for n in named if n not in verified]),
-    )
-
-
-def _union(before: list[str], more: list[str]) -> list[str]:
-    return list(dict.fromkeys([*before, *more]))

@@ -14,14 +14,20 @@ KEYS_PER_PACKAGE_MAX: Final = 1024
 """Idempotency keys remembered; 1 024 x about 150 bytes keeps a state under 256 KiB."""
 PARKED_PER_PACKAGE_MAX: Final = 16
 """Commands that may wait for a package that nobody has asked for yet."""
+PARKED_CHARS_MAX: Final = 65_536
+"""Of the JSON text of a command that waits; 16 of them stay far under a record's 4 MiB."""
+LINEAGE_NAMES_MAX: Final = 256
+"""People and agents behind all versions of a package; as long as a list of ids may be."""
 APPROVALS_PER_VERSION_MAX: Final = 32
-"""Twice the slots a plan may have."""
+"""Four times the slots of a rule, for approvals that lost their standing and were replaced."""
 RECEIPTS_PER_GRANT_MAX: Final = 32
 """In doubt, resolved, outcome: a handful is normal."""
+RECEIPTS_OF_OTHERS_MAX: Final = 16
+"""Denials and outcomes of them: no crowd of others may keep out the receipt of who took it."""
 REFUSALS_KEPT_MAX: Final = 8
 """Shown by `explain`; the log has them all."""
 SLOTS_MAX: Final = 8
-"""Matching people to slots is exponential in the slots."""
+"""Of a rule; tightening adds at most two. Matching people to slots is exponential in the slots."""
 LADDER_STEPS_MAX: Final = 16
 """A finite ladder, then expiry."""
 FIRES_PER_TRANSACTION_MAX: Final = 500
@@ -32,5 +38,8 @@ RULES_MAX: Final = 512
 """Rules and tool rows in a policy."""
 PARK_TTL_MAX: Final = timedelta(days=1)
 """A command waiting longer than this has lost its package."""
+DURATION_S_MAX: Final = 3660 * 24 * 3600
+"""Ten years: a longer one in a policy is a slip, and must not run past the end of the calendar."""
 
 assert SLOTS_MAX * 2 <= APPROVALS_PER_VERSION_MAX, "a full quorum and its refilling must fit"
+assert RECEIPTS_OF_OTHERS_MAX < RECEIPTS_PER_GRANT_MAX, "the taker's receipts need room"

@@ -40,14 +40,18 @@ def tightened(role_order: list[str], slots: list[Slot], role: str) -> list[Slot]
 
 def escalated(role_order: list[str], slots: list[Slot], role: str) -> list[Slot]:
     """The slots after an escalation: ordered slots below `role`, or all ordered ones when `role`
-    stands outside the order, now ask for it. Slots of other roles stay."""
+    stands outside the order, now ask for it. Slots of other roles stay, unless nothing would ask
+    for `role` then: whoever is asked must be able to answer."""
     outside = role not in role_order
-    return [
+    lifted = [
         slot.model_copy(update={"role": role})
         if _is_below(role_order, slot.role, role) or (outside and slot.role in role_order)
         else slot
         for slot in slots
     ]
+    if any(meets_role(role_order, slot.role, role) for slot in lifted):
+        return lifted
+    return [slot.model_copy(update={"role": role}) for slot in slots]
 
 
 def _is_below(role_order: list[str], low: str, high: str) -> bool:

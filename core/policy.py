@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from core.limits import LADDER_STEPS_MAX, ROLES_MAX, RULES_MAX, SLOTS_MAX
+from core.limits import DURATION_S_MAX, LADDER_STEPS_MAX, ROLES_MAX, RULES_MAX, SLOTS_MAX
 from schemas.model import Id, Line
 from schemas.vocabulary import AuthorityTransition, ControlMode, OnTimeout, RiskLevel
 
@@ -23,7 +23,10 @@ def duration_s(text: object) -> int:
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise ValueError("write a duration as a whole number and s, m, h or d, such as 15m")
-    return int(match[1]) * _UNITS_S[match[2]]
+    seconds = int(match[1]) * _UNITS_S[match[2]]
+    if seconds > DURATION_S_MAX:
+        raise ValueError("a duration is at most 3660d; write a shorter one")
+    return seconds
 
 
 Duration = Annotated[int, BeforeValidator(duration_s)]

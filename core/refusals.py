@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from core.authority import Failure
-from core.context import Context, Input, ReviewerCommand, package_of, refused_id, sender_of
+from core.context import Context, Input, ReviewerCommand, package_of, refused_id
 from core.identifiers import derived_id, key_digest
 from core.limits import KEYS_PER_PACKAGE_MAX
 from schemas.canonical import record_digest
@@ -30,6 +30,7 @@ def refused(
     """The refusal of an input; `failures` in the order of the rules, at least one."""
     first = failures[0]
     authenticated = first.code != "UNAUTHENTICATED"
+    stranger = not authenticated or first.code == "TENANT_MISMATCH"
     version = state.accepted.request.package.version if state and state.accepted else None
     return CommandRefused(
         event_id=derived_id(context.origin, "refused"),
@@ -37,14 +38,14 @@ def refused(
         decision_package_id=package_of(command),
         command_id=refused_id(command),
         refused_type=ce_type_of(command),
-        reviewer_id=sender_of(command)
+        reviewer_id=command.reviewer_id
         if authenticated and isinstance(command, ReviewerCommand)
         else None,
         code=first.code,
         codes=[failure.code for failure in failures],
         message="; ".join(failure.message for failure in failures),
         first_event_id=first_event_id,
-        current_package_version=version if authenticated else None,
+        current_package_version=None if stranger else version,
         occurred_at=context.now,
     )
 

@@ -95,9 +95,10 @@ def _context_of(parked: CommandParked, context: Context) -> Context:
     if parked.signer_id is not None and parked.kid is not None:
         signer = Signer(
             kid=parked.kid,
-            kind="reviewer",
+            kind=parked.signer_kind or "reviewer",
             subject=parked.signer_id,
             tenant_id=parked.tenant_id,
+            sid=parked.sid,
         )
     return replace(
         context,

@@ -7,8 +7,7 @@ from typing import assert_never
 
 from core.authority import Failure
 from core.context import Context, Event
-from core.escalation import decide_by, escalation, has_next_step
-from core.evolve import DEFERRED
+from core.escalation import after, decide_by, escalation, has_next_step, until_eligible
 from core.facts import gate_changed, status_changed, task_changed
 from core.identifiers import derived_id
 from core.timers import Timer
@@ -59,13 +58,14 @@ def _undecided(state: ControlPointState, origin: str, context: Context) -> list[
     action = state.accepted.plan.on_timeout
     relative = state.decide_by_source == "policy"
     if action == "escalate" and relative and has_next_step(state):
-        return escalation(
+        escalated = escalation(
             state,
             origin=origin,
             reason="timeout: nobody decided in time",
             now=context.now,
             start=context.window_start,
         )
+        return escalated + until_eligible(after(state, escalated), context, origin=origin)
     if action == "defer" and relative and not state.deferred:
         return [_deferred(state, origin, context)]
     if action == "auto_reject":
@@ -85,11 +85,11 @@ def _deferred(state: ControlPointState, origin: str, context: Context) -> Event:
         state,
         origin=origin,
         status=status,
-        outcome=DEFERRED,
         reason="timeout: deferred once",
         now=context.now,
         decide_by=due,
         decide_by_source=source,
+        deferred_until=context.now,
     )
 
 

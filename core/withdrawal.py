@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.authority import Failure
 from core.context import Context, Event
 from core.facts import gate_changed, status_changed, task_changed
+from core.lineage import is_first_signer
 from core.refusals import refused
 from core.transitions import Cell
 from schemas.requests import InterruptCancelled
@@ -51,8 +52,7 @@ def _failure(
 ) -> Failure | None:
     accepted = state.accepted
     assert accepted is not None
-    signer = context.signer.subject if context.signer else command.requested_by
-    if signer != accepted.lineage.first_signer:
+    if not is_first_signer(accepted.lineage, command.requested_by, context):
         return Failure("NOT_REQUESTER", "only the agent that asked may cancel")
     if command.interrupt_id != accepted.request.interrupt_id:
         known = any(seen.interrupt_id == command.interrupt_id for seen in state.interrupts)

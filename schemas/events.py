@@ -68,6 +68,9 @@ class HumanDecisionEvent(Record):
     kid: Line | None = Field(
         default=None, description="Thumbprint of the key that signed the command."
     )
+    sid: Line | None = Field(
+        default=None, description="Digest of the gateway session it was signed in."
+    )
     thread_id: Id = Field(description="The thread to resume.")
     checkpoint_id: Id | None = Field(default=None, description="The checkpoint to resume from.")
     evidence_requested: Lines = Field(default=[], description="What is missing, when asked for.")
@@ -192,7 +195,11 @@ class CommandParked(Record):
     origin: Line = Field(description="Its coordinates: topic/partition/offset.")
     appended_at: Timestamp = Field(description="Its append time, by which it is judged.")
     signer_id: Id | None = Field(default=None, description="Who signed it.")
+    signer_kind: Literal["reviewer", "gateway"] | None = Field(
+        default=None, description="Whose key it was: the reviewer's own, or a gateway's."
+    )
     kid: Line | None = Field(default=None, description="Thumbprint of the key.")
+    sid: Line | None = Field(default=None, description="Digest of the gateway session.")
     park_until: Timestamp = Field(description="When it stops waiting.")
 
 

@@ -109,6 +109,7 @@ class Approval(Record):
     reviewer_id: Id = Field(description="Who approved.")
     persons: Ids = Field(description="The people it counts as: delegate and principal.")
     kid: Line | None = Field(default=None, description="Thumbprint of the key.")
+    sid: Line | None = Field(default=None, description="Digest of the gateway session.")
     event_id: Id = Field(description="The decision event.")
 
 
