@@ -11,7 +11,10 @@ from schemas.model import Record
 from schemas.registry import INPUT_TYPES, OUTPUT_TYPES, topic_of
 
 RECORD_BYTES_MAX: Final = 4 * 1024 * 1024
-"""`max.message.bytes` of every topic: a journal entry carries its input and all its events."""
+"""`max.message.bytes` of the topics."""
+WRAPPED_BYTES_MAX: Final = 2 * RECORD_BYTES_MAX
+"""The same where a record of any other topic is kept whole with more around it: whatever a
+producer could append, the worker can journal, forward and dead-letter."""
 _DAY_MS: Final = 24 * 60 * 60 * 1000
 FOR_EVER: Final = -1
 
@@ -31,6 +34,7 @@ class TopicSpec:
     cleanup: Literal["delete", "compact"] = "delete"
     key: Literal["package", "tenant", "reviewer", "source"] = "package"
     partitions: Literal["task", "one"] = "task"
+    record_bytes_max: int = RECORD_BYTES_MAX
 
     @property
     def config(self) -> dict[str, str]:
@@ -38,7 +42,7 @@ class TopicSpec:
         config = {
             "cleanup.policy": self.cleanup,
             "message.timestamp.type": "LogAppendTime",
-            "max.message.bytes": str(RECORD_BYTES_MAX),
+            "max.message.bytes": str(self.record_bytes_max),
             "retention.ms": str(self.retention_ms),
             "retention.bytes": "-1",
         }
@@ -64,13 +68,19 @@ TOPICS: Final[Mapping[str, TopicSpec]] = MappingProxyType(
             TopicSpec("interrupt-status", "worker"),
             TopicSpec("review-task", "worker", 30 * _DAY_MS),
             TopicSpec("command-refused", "worker"),
-            TopicSpec("audit-journal", "worker"),
+            TopicSpec("audit-journal", "worker", record_bytes_max=WRAPPED_BYTES_MAX),
             TopicSpec("audit-checkpoint", "worker"),
             TopicSpec("interrupt-state", "worker", cleanup="compact"),
-            TopicSpec("rekeyed", "worker", 7 * _DAY_MS),
+            TopicSpec("rekeyed", "worker", 7 * _DAY_MS, record_bytes_max=WRAPPED_BYTES_MAX),
             TopicSpec("control-policy", "policy apply", key="tenant", partitions="one"),
             TopicSpec("reviewer-directory", "reviewers apply", key="reviewer", partitions="one"),
-            TopicSpec("dead-letter", "worker", 90 * _DAY_MS, key="source"),
+            TopicSpec(
+                "dead-letter",
+                "worker",
+                90 * _DAY_MS,
+                key="source",
+                record_bytes_max=WRAPPED_BYTES_MAX,
+            ),
         )
     }
 )

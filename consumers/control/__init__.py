@@ -1,0 +1,1 @@
+"""The control worker: start reading at `handle.py`."""

@@ -1,0 +1,234 @@
+"""One input, from its bytes to everything that must be committed with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from consumers.control.outputs import Writer, changelog, dead_letter, forwarded, journalled
+from consumers.control.ports import InputRecord, OutputRecord
+from consumers.control.reception import Dead, Misrouted, Origin, Received, Receiver, Tick
+from consumers.control.task import Task, journal_input
+from consumers.control.view import View
+from core.context import Context, Event
+from core.directory import Directory
+from core.grants import grant_claims
+from core.step import Step, due_timer, fire, judge
+from core.timers import Timer
+from schemas.codec import encode
+from schemas.events import ToolGateEvent
+from schemas.journal import JournalContext, JournalInput
+from schemas.registry import ce_type_of
+from schemas.state import ControlPointState
+from schemas.topics import INPUT_TOPICS
+
+ISSUER: Final = "countersign"
+GrantSigner = Callable[[dict[str, object]], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The directories as they were read for this batch, and up to where."""
+
+    directory: Directory = field(default_factory=Directory)
+    policy_offset: int = 0
+    directory_offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one input, or of one clock."""
+
+    origin: Origin
+    ce_type: str
+    verdict: str
+    key: bytes | None
+    events: Sequence[Event]
+    outputs: Sequence[OutputRecord]
+    seq: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What judging rests on in one batch: who is known, who is trusted, how things are written."""
+
+    receiver: Receiver
+    known: Known
+    writer: Writer
+    sign_grant: GrantSigner
+    park_ttl: timedelta
+    unsigned: bool = False
+
+    def judge(
+        self, task: Task, record: InputRecord, view: View, now: datetime
+    ) -> tuple[Task, Outcome]:
+        """Judges one record; the task behind it, and what must be committed."""
+        received = self.receiver.receive(record, task.effective_time(record))
+        task = task.read(record)
+        match received:
+            case Received():
+                return self._command(task, record, received, view, now)
+            case Dead(origin, reason, detail):
+                outputs = [dead_letter(record, received)]
+                said = f"{reason}: {detail}" if detail else reason
+                return self._unjudged(task, record, origin, "dead_letter", outputs, now, said)
+            case Misrouted(origin, partition):
+                headers = self.receiver.rekeying(record, origin)
+                outputs = [forwarded(record, partition, headers)]
+                return self._unjudged(task, record, origin, "forwarded", outputs, now, "")
+            case Tick(origin):
+                return self._unjudged(task, record, origin, "tick", [], now, "")
+
+    def fire(
+        self, task: Task, key: bytes, view: View, now: datetime
+    ) -> tuple[Task, Outcome] | None:
+        """Fires the next clock of a control point, if no record can beat it any more."""
+        state, horizon = view.state(key), task.horizon
+        if state is None or horizon is None:
+            return None
+        # The input that was read least far set the horizon; its last record is what we answer to.
+        topic = min(INPUT_TOPICS, key=lambda name: task.reached[name])
+        origin = Origin(topic, task.partition, task.positions[topic] - 1, horizon)
+        context = self._context(origin, state.tenant_id, now)
+        timer = due_timer(state, context)
+        if timer is None:
+            return None
+        step = self._signed(fire(state, context))
+        source = JournalInput(
+            topic=topic,
+            partition=task.partition,
+            offset=origin.offset,
+            append_time=horizon,
+            key=key,
+        )
+        return self._settled(task, step, source, context, origin, key, view, timer=timer)
+
+    def _command(
+        self, task: Task, record: InputRecord, received: Received, view: View, now: datetime
+    ) -> tuple[Task, Outcome]:
+        command, origin = received.command, received.origin
+        context = Context(
+            now=origin.append_time,
+            handled_at=now,
+            origin=str(origin),
+            signer=received.signer,
+            failure=received.failure,
+            tenant=self.known.directory.tenant(command.tenant_id),
+            park_ttl=self.park_ttl,
+            unsigned=self.unsigned,
+            signature_present=received.signed,
+        )
+        step = self._signed(judge(view.state(received.key), command, context))
+        source = _source(record, origin)
+        return self._settled(
+            task, step, source, context, origin, received.key, view, ce_type=ce_type_of(command),
+            record=record,
+        )  # fmt: skip
+
+    def _settled(
+        self,
+        task: Task,
+        step: Step,
+        source: JournalInput,
+        context: Context,
+        origin: Origin,
+        key: bytes,
+        view: View,
+        *,
+        ce_type: str = "timer",
+        record: InputRecord | None = None,
+        timer: Timer | None = None,
+    ) -> tuple[Task, Outcome]:
+        changed = view.put(key, step.state)
+        seq = task.seq
+        entry, task = task.entry(
+            source,
+            self._journal_context(context, timer.name if timer else None),
+            verdict=step.verdict,
+            events=[encode(event) for event in step.events],
+            state_digest=view.digest(key),
+        )
+        headers = record.headers if record is not None else ()
+        outputs = [
+            journalled(entry),
+            *self.writer.published(step.events, headers, task.partition),
+        ]
+        if changed:
+            state = changelog(key, view.value(key), step.state, task=task.partition, seq=seq)
+            outputs.append(state)
+        return task, Outcome(
+            origin, timer.name if timer else ce_type, step.verdict, key, step.events, outputs, seq
+        )
+
+    def _unjudged(
+        self,
+        task: Task,
+        record: InputRecord,
+        origin: Origin,
+        verdict: str,
+        outputs: list[OutputRecord],
+        now: datetime,
+        reason: str,
+    ) -> tuple[Task, Outcome]:
+        context = JournalContext(
+            handled_at=now,
+            policy_offset=self.known.policy_offset,
+            directory_offset=self.known.directory_offset,
+        )
+        seq = task.seq
+        entry, task = task.entry(
+            _source(record, origin), context, verdict=verdict, events=[], state_digest=""
+        )
+        return task, Outcome(
+            origin, verdict, verdict, record.key, (), [journalled(entry), *outputs], seq, reason
+        )
+
+    def _context(self, origin: Origin, tenant_id: str, now: datetime) -> Context:
+        return Context(
+            now=origin.append_time,
+            handled_at=now,
+            origin=str(origin),
+            signer=None,
+            failure=None,
+            tenant=self.known.directory.tenant(tenant_id),
+            park_ttl=self.park_ttl,
+        )
+
+    def _journal_context(self, context: Context, timer: str | None) -> JournalContext:
+        policy = context.tenant.policy
+        return JournalContext(
+            handled_at=context.handled_at,
+            policy_offset=self.known.policy_offset,
+            directory_offset=self.known.directory_offset,
+            policy_version=policy.policy_version if policy else None,
+            kid=context.signer.kid if context.signer else None,
+            signer_id=context.signer.subject if context.signer else None,
+            timer=timer,
+        )
+
+    def _signed(self, step: Step) -> Step:
+        """The step with its grant signed: once, here, before it is journalled."""
+        return Step(
+            tuple(self._with_grant(event, step.state) for event in step.events),
+            step.state,
+            step.verdict,
+        )
+
+    def _with_grant(self, event: Event, state: ControlPointState | None) -> Event:
+        if not isinstance(event, ToolGateEvent) or event.gate != "opened" or state is None:
+            return event
+        token = self.sign_grant(grant_claims(event, state, issuer=ISSUER))
+        return event.model_copy(update={"grant_jws": token})
+
+
+def _source(record: InputRecord, origin: Origin) -> JournalInput:
+    return journal_input(
+        record,
+        topic=origin.topic,
+        partition=origin.partition,
+        offset=origin.offset,
+        append_time=origin.append_time,
+    )

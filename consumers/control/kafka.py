@@ -1,0 +1,427 @@
+"""The Broker port on Apache Kafka: one consumer, one transactional producer, one reader.
+
+Every key that exactly-once rests on is explicit and pinned by a test (guarantees 1 to 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import Any, Final
+from uuid import uuid4
+
+from confluent_kafka import (
+    TIMESTAMP_LOG_APPEND_TIME,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+from consumers.control.ports import (
+    Batch,
+    Change,
+    InputRecord,
+    OutputRecord,
+    Place,
+    ProducerLost,
+    StepAborted,
+    TaskFenced,
+    Unavailable,
+)
+from consumers.offsets import ANSWER_WITHIN_S, offsets
+from producers.connection import KafkaConfig, logger, unreachable
+from schemas.topics import INPUT_TOPICS, WRAPPED_BYTES_MAX
+
+TRANSACTION_TIMEOUT_MS: Final = 10_000
+"""A worker that dies between two steps holds its partitions up for at most this long."""
+SESSION_TIMEOUT_MS: Final = 10_000
+POLL_INTERVAL_MAX_MS: Final = 60_000
+COMMIT_WITHIN_S: Final = 20.0
+"""Until the outcome counts as unknown; above transaction.timeout.ms."""
+_CALL_S: Final = 5.0
+_READ_PORTION: Final = 1000
+_READ_WAIT_S: Final = 0.2
+_READ_STALLED_S: Final = 60.0
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+Guard = Callable[[], AbstractContextManager[object]]
+"""Watches a call that may hang for ever."""
+
+
+def consumer_settings(
+    config: KafkaConfig, *, protocol: str, instance_id: str | None
+) -> dict[str, Any]:
+    """Every librdkafka key of the group consumer that our guarantees rest on."""
+    settings: dict[str, Any] = {
+        "session.timeout.ms": SESSION_TIMEOUT_MS,
+        "heartbeat.interval.ms": 3000,
+        **config.common(),
+        "group.id": config.topic("control-worker"),
+        "group.protocol": protocol,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "isolation.level": "read_committed",
+        "check.crcs": True,
+        "max.poll.interval.ms": POLL_INTERVAL_MAX_MS,
+        "queued.max.messages.kbytes": 16_384,
+        "fetch.wait.max.ms": 100,
+        "enable.partition.eof": False,
+        "allow.auto.create.topics": False,
+    }
+    if instance_id is not None:
+        settings["group.instance.id"] = instance_id
+    if protocol == "consumer":  # KIP-848: the broker decides these
+        settings.pop("session.timeout.ms", None)
+        settings.pop("heartbeat.interval.ms", None)
+        settings["group.remote.assignor"] = "range"
+    else:
+        settings["partition.assignment.strategy"] = "range"
+    return settings
+
+
+def producer_settings(config: KafkaConfig) -> dict[str, Any]:
+    """Every librdkafka key of the transactional producer that our guarantees rest on."""
+    return {
+        **config.common(),
+        "transactional.id": config.topic(f"control-{uuid4()}"),
+        "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+        "enable.idempotence": True,
+        "acks": "all",
+        "partitioner": "murmur2_random",
+        "compression.type": "lz4",
+        "linger.ms": 0,
+        "message.max.bytes": WRAPPED_BYTES_MAX,
+        "queue.buffering.max.messages": 100_000,
+    }
+
+
+def reader_settings(config: KafkaConfig) -> dict[str, Any]:
+    """Keys of the consumer that reads stretches of the log; it joins no group."""
+    return {
+        **config.common(),
+        "group.id": config.topic("control-reader"),
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "isolation.level": "read_committed",
+        "enable.partition.eof": True,
+        "check.crcs": True,
+        "fetch.wait.max.ms": 50,
+    }
+
+
+class KafkaBroker:
+    """See Broker."""
+
+    def __init__(
+        self,
+        config: KafkaConfig,
+        *,
+        protocol: str = "classic",
+        instance_id: str | None = None,
+        guard: Guard = nullcontext,
+    ) -> None:
+        """Joins the group at the first poll. guard: runs around calls that are known to hang."""
+        self._config = config
+        self._guard = guard
+        self._admin = AdminClient(config.common(), logger=logger)
+        self._reader = Consumer(reader_settings(config), logger=logger)
+        self._producer = self._new_producer()
+        self._changes: list[Change] = []
+        self._consumer = Consumer(
+            consumer_settings(config, protocol=protocol, instance_id=instance_id), logger=logger
+        )
+        # Nothing happens in a callback but noting that it happened: what it raises would surface
+        # from an unrelated call.
+        self._consumer.subscribe(
+            [config.topic(name) for name in INPUT_TOPICS],
+            on_assign=lambda _, found: self._note("assigned", found),
+            on_revoke=lambda _, found: self._note("revoked", found),
+            on_lost=lambda _, found: self._note("revoked", found),
+        )
+
+    def poll(self, *, records_max: int, timeout_s: float) -> Batch:
+        """See Broker."""
+        # `consume` alone waits the whole time-out for a full batch; so one record is waited for,
+        # and what stands behind it is taken along.
+        first = self._consumer.poll(timeout_s)
+        messages = [] if first is None else [first]
+        messages += self._consumer.consume(max(records_max - len(messages), 1), timeout=0)
+        # Taken with the batch: taken at commit, after another poll, a zombie's would be accepted.
+        membership = self._consumer.consumer_group_metadata()
+        changes, self._changes = self._changes, []
+        records = [record for message in messages if (record := self._polled(message))]
+        return Batch(records, membership, changes)
+
+    def commit(
+        self, outputs: Iterable[OutputRecord], positions: Mapping[Place, int], membership: object
+    ) -> None:
+        """See Broker. 1. begin, 2. produce, 3. send the positions, 4. commit."""
+        self._transaction(outputs, positions, membership)
+
+    def append(self, outputs: Iterable[OutputRecord]) -> None:
+        """See Broker."""
+        self._transaction(outputs, {}, None)
+
+    def renew(self) -> None:
+        """See Broker. The old producer's transaction ends by its time-out; readers wait for it."""
+        self._producer.purge()
+        self._producer = self._new_producer()
+
+    def pause(self, places: Iterable[Place]) -> None:
+        """See Broker."""
+        self._flow(self._consumer.pause, places)
+
+    def resume(self, places: Iterable[Place]) -> None:
+        """See Broker."""
+        self._flow(self._consumer.resume, places)
+
+    def seek(self, positions: Mapping[Place, int]) -> None:
+        """See Broker."""
+        for place, offset in positions.items():
+            try:
+                self._consumer.seek(self._partition(place, offset))
+            except KafkaException as error:
+                raise self._failure(error) from None
+
+    def committed(self, places: Iterable[Place]) -> dict[Place, int]:
+        """See Broker. With read_committed librdkafka asks for stable offsets only (KIP-447)."""
+        try:
+            found = self._consumer.committed(
+                [self._partition(place) for place in places], timeout=ANSWER_WITHIN_S
+            )
+        except KafkaException as error:
+            raise self._failure(error) from None
+        for item in found:
+            if item.error is not None:
+                raise Unavailable("kafka", item.error.str())
+        return {self._place(item): item.offset for item in found if item.offset >= 0}
+
+    def first_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
+        """See Broker."""
+        return self._offsets(places, "earliest")
+
+    def ends(self, places: Iterable[Place]) -> dict[Place, int]:
+        """See Broker."""
+        return self._offsets(places, "latest")
+
+    def read(self, place: Place, start: int, end: int) -> Iterator[list[InputRecord]]:
+        """See Broker."""
+        position, quiet_since = start, monotonic()
+        try:
+            if position < end:
+                self._reader.assign([self._partition(place, start)])
+            while position < end:
+                messages = self._reader.consume(_READ_PORTION, timeout=_READ_WAIT_S)
+                found = []
+                for message in messages:
+                    record = self._read_message(message)
+                    if record is None:  # an end: it names the offset behind the last marker
+                        position = max(position, message.offset() or 0)
+                    else:
+                        position = max(position, record.offset + 1)
+                        if record.offset < end:
+                            found.append(record)
+                if messages:
+                    quiet_since = monotonic()
+                elif monotonic() - quiet_since > _READ_STALLED_S:
+                    raise Unavailable("kafka", f"{place[0]}/{place[1]} does not reach its end")
+                yield found
+        except KafkaException as error:
+            raise self._failure(error) from None
+        finally:
+            self._reader.unassign()
+
+    def journal_identity(self, partition: int) -> tuple[str, str]:
+        """See Broker."""
+        topic = self._config.topic("audit-journal")
+        try:
+            described = self._admin.describe_topics(
+                TopicCollection([topic]), request_timeout=ANSWER_WITHIN_S
+            )[topic].result(timeout=2 * ANSWER_WITHIN_S)
+            cluster = self._admin.list_topics(topic, timeout=ANSWER_WITHIN_S).cluster_id
+        except KafkaException as error:
+            raise self._failure(error) from None
+        return str(cluster), str(described.topic_id)
+
+    def close(self) -> None:
+        """See Broker."""
+        self._consumer.close()
+        self._reader.close()
+        self._producer.purge()
+
+    # The steps of a transaction, one a method, in this order.
+
+    def _begin(self) -> None:
+        self._producer.begin_transaction()
+
+    def _produce(self, output: OutputRecord) -> None:
+        while True:
+            try:
+                self._producer.produce(
+                    self._config.topic(output.topic),
+                    partition=output.partition,
+                    key=output.key,
+                    value=output.value,
+                    headers=list(output.headers),
+                )
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+
+    def _send_positions(self, positions: Mapping[Place, int], membership: object) -> None:
+        moved = [self._partition(place, offset) for place, offset in positions.items()]
+        with self._guard():
+            self._producer.send_offsets_to_transaction(moved, membership, _CALL_S)
+
+    def _commit(self) -> None:
+        with self._guard():
+            self._producer.commit_transaction(_CALL_S)
+
+    def _transaction(
+        self, outputs: Iterable[OutputRecord], positions: Mapping[Place, int], membership: object
+    ) -> None:
+        deadline = monotonic() + COMMIT_WITHIN_S
+        try:
+            self._begin()
+            for output in outputs:
+                self._produce(output)
+            if positions:
+                self._retried(lambda: self._send_positions(positions, membership), deadline)
+            self._retried(self._commit, deadline)  # after a time-out, calling it again resumes it
+        except KafkaException as error:
+            self._aborted(error.args[0])
+
+    def _retried(self, call: Callable[[], None], deadline: float) -> None:
+        while True:
+            try:
+                return call()
+            except KafkaException as error:
+                cause: KafkaError = error.args[0]
+                if not cause.retriable() or cause.txn_requires_abort() or cause.fatal():
+                    raise
+                if monotonic() > deadline:
+                    raise ProducerLost(f"no outcome in time: {cause.str()}") from None
+
+    def _aborted(self, cause: KafkaError) -> None:
+        """Ends a failed transaction: aborted for sure, or the producer is lost."""
+        if cause.fatal():
+            raise ProducerLost(cause.str())
+        if not cause.txn_requires_abort() and cause.code() not in _LOCAL:
+            raise ProducerLost(f"unknown outcome: {cause.str()}")
+        try:
+            self._retried(
+                lambda: self._producer.abort_transaction(_CALL_S), monotonic() + COMMIT_WITHIN_S
+            )
+        except KafkaException as error:
+            raise ProducerLost(f"not aborted: {error.args[0].str()}") from None
+        raise StepAborted(cause.str())
+
+    def _new_producer(self) -> Producer:
+        producer = Producer(producer_settings(self._config), logger=logger)
+        try:
+            with self._guard():
+                producer.init_transactions(ANSWER_WITHIN_S * 2)
+        except KafkaException as error:
+            raise self._failure(error) from None
+        return producer
+
+    def _note(self, kind: Any, found: list[TopicPartition]) -> None:
+        self._changes.append(Change(kind, frozenset(self._place(item) for item in found)))
+
+    def _flow(self, call: Callable[[list[TopicPartition]], None], places: Iterable[Place]) -> None:
+        try:
+            call([self._partition(place) for place in places])
+        except KafkaException as error:
+            raise self._failure(error) from None
+
+    def _offsets(self, places: Iterable[Place], where: Any) -> dict[Place, int]:
+        named = {(self._config.topic(topic), number): (topic, number) for topic, number in places}
+        try:
+            return {named[p]: at for p, at in offsets(self._admin, named, where).items()}
+        except KafkaException as error:
+            raise self._failure(error) from None
+
+    def _polled(self, message: Message) -> InputRecord | None:
+        error = message.error()
+        if error is None:
+            return self._record(message)
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            return None  # no position yet, or a lost one: the takeover sets it or says what is lost
+        if unreachable(error) or error.code() in _PASSING:
+            return None
+        raise Unavailable("kafka", error.str())
+
+    def _read_message(self, message: Message) -> InputRecord | None:
+        error = message.error()
+        if error is None:
+            return self._record(message)
+        if error.code() == KafkaError._PARTITION_EOF:
+            return None
+        raise KafkaException(error)
+
+    def _record(self, message: Message) -> InputRecord:
+        kind, millis = message.timestamp()
+        appended = kind == TIMESTAMP_LOG_APPEND_TIME
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        assert topic is not None and partition is not None and offset is not None
+        return InputRecord(
+            topic=topic.removeprefix(self._config.topic_prefix),
+            partition=partition,
+            offset=offset,
+            append_time=_EPOCH + timedelta(milliseconds=millis) if appended else None,
+            key=_bytes(message.key()),
+            value=_bytes(message.value()),
+            headers=_headers(message),
+        )
+
+    def _partition(self, place: Place, offset: int | None = None) -> TopicPartition:
+        topic = self._config.topic(place[0])
+        if offset is None:
+            return TopicPartition(topic, place[1])
+        return TopicPartition(topic, place[1], offset)
+
+    def _place(self, item: TopicPartition) -> Place:
+        return item.topic.removeprefix(self._config.topic_prefix), item.partition
+
+    def _failure(self, error: KafkaException) -> Exception:
+        cause: KafkaError = error.args[0]
+        if cause.code() == KafkaError.OFFSET_OUT_OF_RANGE:
+            return TaskFenced(cause.str())
+        return Unavailable("kafka", cause.str())
+
+
+_LOCAL: Final = frozenset(
+    {KafkaError._MSG_TIMED_OUT, KafkaError.MSG_SIZE_TOO_LARGE, KafkaError._INVALID_ARG}
+)
+"""Failures before anything was sent: the transaction can be aborted."""
+_PASSING: Final = frozenset(
+    {
+        KafkaError._MAX_POLL_EXCEEDED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.REBALANCE_IN_PROGRESS,
+    }
+)
+
+
+def _bytes(data: str | bytes | None) -> bytes | None:
+    return data.encode() if isinstance(data, str) else data
+
+
+def _headers(message: Message) -> list[tuple[str, bytes | None]]:
+    try:
+        found: Any = message.headers()
+    except (UnicodeDecodeError, ValueError):
+        return []  # names that are no text: it will be dead-lettered for having no ce_type
+    return [(name, _bytes(value)) for name, value in found or ()]

@@ -1,0 +1,81 @@
+"""The control points of one batch: read once, changed in memory, committed, then remembered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+
+from consumers.control.ports import StateStore, Stored, Watermark, WatermarkMismatch
+from core.timers import next_due
+from schemas.codec import decode_bytes, encode
+from schemas.state import ControlPointState
+
+
+class View:
+    """A task's control points as its records of one batch see them.
+
+    An aborted step drops the view; nothing outside has changed.
+    """
+
+    def __init__(self, store: StateStore, task: int, watermark: Watermark) -> None:
+        self._store = store
+        self._task = task
+        self._watermark = watermark
+        self._values: dict[bytes, bytes | None] = {}
+        self._states: dict[bytes, ControlPointState | None] = {}
+        self._changed: dict[bytes, None] = {}
+
+    def load(self, keys: Iterable[bytes]) -> None:
+        """Looks at the store, which must stand where the task does. Raises WatermarkMismatch,
+        StoreCorrupt, Unavailable."""
+        wanted = [key for key in dict.fromkeys(keys) if key not in self._values]
+        if not wanted:
+            return
+        loaded = self._store.load(self._task, wanted)
+        if loaded.watermark != self._watermark:
+            raise WatermarkMismatch(loaded.watermark)
+        for key in wanted:
+            self._values[key] = loaded.values.get(key)
+
+    def state(self, key: bytes) -> ControlPointState | None:
+        """The control point as it stands; None if there is none. The key has been loaded."""
+        if key not in self._states:
+            value = self._values[key]
+            self._states[key] = decode_bytes(value, ControlPointState) if value else None
+        return self._states[key]
+
+    def put(self, key: bytes, state: ControlPointState | None) -> bool:
+        """The control point after a judgement; whether it is another than before."""
+        if state == self.state(key):
+            return False
+        self._states[key] = state
+        self._values[key] = encode(state) if state is not None else None
+        self._changed[key] = None
+        return True
+
+    def value(self, key: bytes) -> bytes | None:
+        """Its bytes, as they go to the changelog and the store."""
+        return self._values[key]
+
+    def digest(self, key: bytes) -> str:
+        """Lower-case hex SHA-256 of its bytes; empty where there is none."""
+        value = self._values[key]
+        return hashlib.sha256(value).hexdigest() if value is not None else ""
+
+    def due(self, horizon: datetime | None, *, limit: int) -> list[bytes]:
+        """Control points with a clock due before the horizon, loaded; at most `limit`."""
+        if horizon is None:
+            return []
+        stored = self._store.due(self._task, horizon, limit)
+        self.load(stored)
+        return list(dict.fromkeys([*stored, *self._changed]))[:limit]
+
+    def changes(self) -> dict[bytes, Stored]:
+        """What the store must be told once the step is committed."""
+        return {key: stored(self._values[key], self._states[key]) for key in self._changed}
+
+
+def stored(value: bytes | None, state: ControlPointState | None) -> Stored:
+    """A control point as the store keeps it: its bytes and its next due time."""
+    return Stored(value, next_due(state) if state is not None else None)
