@@ -49,6 +49,7 @@ class Outcome:
     outputs: Sequence[OutputRecord]
     seq: int
     reason: str = ""
+    risk: str = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +160,16 @@ class Judge:
         if changed:
             state = changelog(key, view.value(key), step.state, task=task.partition, seq=seq)
             outputs.append(state)
+        accepted = step.state.accepted if step.state is not None else None
         return task, Outcome(
-            origin, timer.name if timer else ce_type, step.verdict, key, step.events, outputs, seq
+            origin=origin,
+            ce_type=timer.name if timer else ce_type,
+            verdict=step.verdict,
+            key=key,
+            events=step.events,
+            outputs=outputs,
+            seq=seq,
+            risk=accepted.plan.effective_risk if accepted else "unknown",
         )
 
     def _unjudged(

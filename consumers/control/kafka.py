@@ -156,8 +156,8 @@ class KafkaBroker:
         messages += self._consumer.consume(max(records_max - len(messages), 1), timeout=0)
         # Taken with the batch: taken at commit, after another poll, a zombie's would be accepted.
         membership = self._consumer.consumer_group_metadata()
-        changes, self._changes = self._changes, []
         records = [record for message in messages if (record := self._polled(message))]
+        changes, self._changes = self._changes, []
         return Batch(records, membership, changes)
 
     def commit(
@@ -336,6 +336,11 @@ class KafkaBroker:
     def _note(self, kind: Any, found: list[TopicPartition]) -> None:
         self._changes.append(Change(kind, frozenset(self._place(item) for item in found)))
 
+    def _note_reset(self, message: Message) -> None:
+        topic, partition = message.topic(), message.partition()
+        if topic is not None and partition is not None:
+            self._note("reset", [TopicPartition(topic, partition)])
+
     def _flow(self, call: Callable[[list[TopicPartition]], None], places: Iterable[Place]) -> None:
         try:
             call([self._partition(place) for place in places])
@@ -354,7 +359,8 @@ class KafkaBroker:
         if error is None:
             return self._record(message)
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
-            return None  # no position yet, or a lost one: the takeover sets it or says what is lost
+            self._note_reset(message)
+            return None
         if unreachable(error) or error.code() in _PASSING:
             return None
         raise Unavailable("kafka", error.str())

@@ -71,9 +71,10 @@ class OutputRecord:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Partitions came to this worker or left it, in the order in which it was told."""
+    """Partitions came to this worker or left it, in the order in which it was told; "reset": the
+    log does not reach back to where a place was read."""
 
-    kind: Literal["assigned", "revoked"]
+    kind: Literal["assigned", "revoked", "reset"]
     places: frozenset[Place]
 
 

@@ -1,0 +1,98 @@
+"""What a handled record leaves behind for operators: metrics and one log line."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from consumers.control.judging import Outcome
+from consumers.metrics import Metrics
+from core.context import Event
+from schemas.events import (
+    CommandRefused,
+    HumanDecisionEvent,
+    InterruptStatusChanged,
+    ReviewTaskEvent,
+    ToolGateEvent,
+)
+from schemas.vocabulary import RISK_LEVELS
+
+logger: Final = structlog.get_logger("countersign.control")
+_MISFIT: Final = frozenset({"RECEIPT_MISMATCH", "NOT_TAKEN", "UNKNOWN_GRANT"})
+
+
+class Observer:
+    """Turns outcomes into metrics and log lines. No package text, comment or token is shown."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        for risk in RISK_LEVELS:
+            metrics.open.labels(risk).set(0)
+
+    def handled(self, outcome: Outcome, now: datetime) -> None:
+        """One input or clock was committed."""
+        metrics = self._metrics
+        if outcome.verdict == "fired":
+            for event in outcome.events:
+                if isinstance(event, InterruptStatusChanged):
+                    action = event.outcome or event.status
+                    metrics.timeouts.labels(action).inc()
+        else:
+            metrics.records.labels(outcome.origin.topic, outcome.verdict).inc()
+            metrics.handle.observe(max((now - outcome.origin.append_time).total_seconds(), 0.0))
+        if outcome.verdict == "dead_letter":
+            metrics.dead_letters.labels(outcome.reason.partition(":")[0]).inc()
+        if outcome.verdict == "forwarded":
+            metrics.misrouted.inc()
+        for event in outcome.events:
+            self._counted(event, outcome.risk)
+        self._log(outcome)
+
+    def _counted(self, event: Event, risk: str) -> None:
+        metrics = self._metrics
+        match event:
+            case CommandRefused():
+                metrics.refusals.labels(event.code).inc()
+                if event.code in _MISFIT:
+                    metrics.reconciler.labels(event.code.lower()).inc()
+            case ToolGateEvent():
+                metrics.gates.labels(event.gate).inc()
+                metrics.grants_open.inc({"opened": 1, "denied": 0}.get(event.gate, -1))
+            case InterruptStatusChanged() if event.final:
+                wait = (event.occurred_at - event.created_at).total_seconds()
+                metrics.decision_wait.observe(max(wait, 0.0))
+            case HumanDecisionEvent():
+                metrics.decisions.labels(event.decision, risk).inc()
+            case ReviewTaskEvent() if event.change == "created":
+                metrics.open.labels(event.priority).inc()
+            case ReviewTaskEvent() if event.change == "closed":
+                metrics.open.labels(event.priority).dec()
+            case ReviewTaskEvent() if event.change == "in_doubt":
+                metrics.grants_in_doubt.inc()
+                metrics.reconciler.labels("in_doubt").inc()
+            case _:
+                pass
+
+    def _log(self, outcome: Outcome) -> None:
+        codes = [e.code for e in outcome.events if isinstance(e, CommandRefused)]
+        said: dict[str, object] = {
+            "verdict": outcome.verdict,
+            "type": outcome.ce_type,
+            "origin": str(outcome.origin),
+            "seq": outcome.seq,
+        }
+        if outcome.key is not None:
+            said["key"] = outcome.key.decode(errors="replace")[:260]
+        if codes:
+            said["codes"] = ",".join(codes)
+        if outcome.reason:
+            said["reason"] = outcome.reason
+        if outcome.verdict == "forwarded":
+            said["mend"] = "set the producer's partitioner to murmur2_random"
+            logger.warning("handled", **said)
+        elif outcome.verdict == "tick":
+            logger.debug("handled", **said)
+        else:
+            logger.info("handled", **said)
