@@ -22,6 +22,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from consumers.offsets import ANSWER_WITHIN_S, offsets
+from producers.connection import logger
 from schemas.headers import Headers
 
 STALLED_AFTER_S: Final = 30.0
@@ -56,12 +57,10 @@ Progress = Callable[[int, int], None]
 
 def partitions_of(config: Mapping[str, Any], topic: str) -> int:
     """How many partitions the topic has. Raises TopicMissing, KafkaException."""
-    admin = AdminClient(dict(config))
-    found = admin.list_topics(topic, timeout=ANSWER_WITHIN_S).topics[topic]
-    if found.error is not None:
-        if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise TopicMissing(topic)
-        raise KafkaException(found.error)
+    # All topics, for asking about one by name may make it.
+    found = _admin(config).list_topics(timeout=ANSWER_WITHIN_S).topics.get(topic)
+    if found is None:
+        raise TopicMissing(topic)
     return len(found.partitions)
 
 
@@ -70,18 +69,22 @@ def read_topic(
     topic: str,
     *,
     partitions: Sequence[int] | None = None,
+    start: Mapping[int, int] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Read]:
     """Every committed record of the partitions (all by default) from their first to their ends.
+
+    start: by partition, the offset to begin at instead of the first.
 
     The ends are asked once, uncommitted records included, so that a transaction committed before
     the call is always read. Raises TopicMissing, ReadStalled, KafkaException.
     """
     count = partitions_of(config, topic)
     places = [(topic, number) for number in (range(count) if partitions is None else partitions)]
-    admin = AdminClient(dict(config))
+    admin = _admin(config)
     first = {place[1]: at for place, at in offsets(admin, places, "earliest").items()}
     ends = {place[1]: at for place, at in offsets(admin, places, "latest").items()}
+    first |= {number: max(at, first[number]) for number, at in (start or {}).items()}
     open_ends = {number: end for number, end in ends.items() if end > first[number]}
     if not open_ends:
         return
@@ -98,12 +101,12 @@ def read_topic(
                 position[place] = max(position[place], _next_offset(message))
                 if message.error() is None and _offset(message) < ends[place]:
                     yield _as_read(message)
-                if position[place] >= ends[place]:
-                    open_ends.pop(place, None)
+                if position[place] >= ends[place] and open_ends.pop(place, None) is not None:
+                    consumer.incremental_unassign([TopicPartition(topic, place)])
             if batch:
                 quiet_since = time.monotonic()
                 if progress is not None:
-                    progress(sum(position[n] - first[n] for n in position), total)
+                    progress(sum(min(position[n], ends[n]) - first[n] for n in position), total)
             elif time.monotonic() - quiet_since > STALLED_AFTER_S:
                 raise ReadStalled(f"{topic}: no record for {STALLED_AFTER_S:.0f} s before the end")
     finally:
@@ -117,7 +120,7 @@ def follow(config: Mapping[str, Any], topics: Sequence[str], *, from_start: bool
         places = [
             (topic, number) for topic in topics for number in range(partitions_of(config, topic))
         ]
-        start = offsets(AdminClient(dict(config)), places, "earliest" if from_start else "latest")
+        start = offsets(_admin(config), places, "earliest" if from_start else "latest")
         consumer.assign([TopicPartition(*place, at) for place, at in start.items()])
         while True:
             for message in consumer.consume(_BATCH, timeout=0.5):
@@ -128,6 +131,10 @@ def follow(config: Mapping[str, Any], topics: Sequence[str], *, from_start: bool
                     raise KafkaException(error)
     finally:
         consumer.close()
+
+
+def _admin(config: Mapping[str, Any]) -> AdminClient:
+    return AdminClient(dict(config), logger=logger)
 
 
 def _consumer(config: Mapping[str, Any]) -> Consumer:
@@ -141,7 +148,8 @@ def _consumer(config: Mapping[str, Any]) -> Consumer:
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
             "check.crcs": True,
-        }
+        },
+        logger=logger,
     )
 
 

@@ -9,6 +9,23 @@ from __future__ import annotations
 import sys
 from typing import Final
 
+import redis
+from confluent_kafka import KafkaException
+
+from consumers.queue import UnknownControlPoint
+from consumers.reading import ReadStalled, TopicMissing
+from consumers.settings import SettingsError
+from consumers.topics_admin import TopicsWrong
+from core.jwk import KeySetError
+from countersign.output import inert
+from producers.agent import NoOutcome as NothingDecided
+from producers.agent import RequestRefused
+from producers.answers import DeadLettered
+from producers.connection import BrokerUnreachable, NotAllowed, unreachable
+from producers.keys import KeyFileError
+from producers.trusted_keys import KeysUnavailable
+from schemas.codec import RegistryUnavailable, Undecodable
+
 OK: Final = 0
 NO: Final = 1
 USAGE: Final = 2
@@ -53,8 +70,48 @@ class NoOutcome(CommandFailed):
     exit_code = NO_OUTCOME
 
 
+def understood(error: Exception) -> CommandFailed | None:
+    """What an error means to the user; None: it is a bug of ours and keeps its traceback."""
+    match error:
+        case CommandFailed():
+            return error
+        case SettingsError():
+            return UsageWrong(*error.lines)
+        case KeyFileError() | KeySetError() | KeysUnavailable():
+            return UsageWrong(str(error))
+        case NothingDecided():
+            return NoOutcome(f"{error}; nothing is known yet, and nothing is assumed")
+        case RequestRefused() | UnknownControlPoint() | NotAllowed():
+            return AnswerIsNo(str(error))
+        case TopicsWrong():
+            return AnswerIsNo(*error.lines)
+        case TopicMissing():
+            return AnswerIsNo(f"topic {error} is not there; make it: countersign topics apply")
+        case DeadLettered():
+            return AnswerIsNo(f"the worker could not read the record: {error}; see: dlq list")
+        case Undecodable():
+            return AnswerIsNo(f"not a record of ours: {error}")
+        case BrokerUnreachable() | ReadStalled():
+            return OutOfReach(f"Kafka: {error}; check COUNTERSIGN_BOOTSTRAP_SERVERS")
+        case RegistryUnavailable():
+            return OutOfReach(f"the schema registry does not answer: {error}")
+        case redis.ConnectionError() | redis.TimeoutError():
+            return OutOfReach("Redis does not answer; check COUNTERSIGN_REDIS_URL")
+        case KafkaException():
+            return _of_kafka(error)
+        case _:
+            return None
+
+
 def report(failed: CommandFailed) -> int:
     """Prints the lines to standard error and returns the exit code."""
     for line in failed.lines:
-        print(line, file=sys.stderr)
+        print(inert(line), file=sys.stderr)
     return failed.exit_code
+
+
+def _of_kafka(error: KafkaException) -> CommandFailed:
+    cause = error.args[0]
+    if unreachable(cause):
+        return OutOfReach(f"Kafka: {cause.str()}; check COUNTERSIGN_BOOTSTRAP_SERVERS")
+    return AnswerIsNo(f"Kafka says no: {cause.str()}")

@@ -1,7 +1,7 @@
 """What commands print: JSON for programs, text for people.
 
 Package text is hostile until shown otherwise: control and bidirectional characters are shown as
-escapes, and nothing in it is read as markup.
+escapes, a line stays one line, and nothing in it is read as markup.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from rich.table import Table
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
-_SHOWN_AS_THEY_ARE: Final = frozenset("\n")
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
+_NOT_A_TERMINAL_COLUMNS: Final = 160
 
 
 def inert(value: object) -> str:
-    """The text with every character that a terminal would act on shown as an escape."""
-    return "".join(
-        char
-        if char in _SHOWN_AS_THEY_ARE or unicodedata.category(char) not in _HIDDEN
-        else f"\\u{ord(char):04x}"
-        for char in str(value)
-    )
+    """One line of text: every character that a terminal would act on is shown as an escape."""
+    return "".join(_escaped(char) if _acts(char) else char for char in str(value))
+
+
+def block(value: object, indent: str = "    ") -> str:
+    """Text of several lines, each inert and set in, so that none can pass for a line of ours."""
+    return "\n".join(f"{indent}{inert(line)}" for line in str(value).split("\n"))
 
 
 def markup(value: object) -> str:
@@ -40,14 +40,14 @@ def markup(value: object) -> str:
 
 def console() -> Console:
     """A console on standard output as it is now; wide where it is not a terminal."""
-    return Console(
-        highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160, emoji=False
-    )
+    width = None if sys.stdout.isatty() else _NOT_A_TERMINAL_COLUMNS
+    return Console(highlight=False, soft_wrap=True, width=width, emoji=False)
 
 
-def print_json(data: Any) -> None:
-    """One JSON document on standard output."""
-    print(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+def print_json(data: Any, *, indent: int | None = 2) -> None:
+    """One JSON document on standard output; the same data, with nothing a terminal acts on."""
+    text = json.dumps(data, indent=indent, ensure_ascii=False, default=str)
+    print("".join(json.dumps(c)[1:-1] if c != "\n" and _acts(c) else c for c in text))
 
 
 def emit(data: Any, *, as_json: bool, text: Callable[[], None]) -> None:
@@ -76,3 +76,11 @@ def say(line: str) -> None:
 def note(line: str) -> None:
     """One line beside the data, on standard error, so that standard output stays data."""
     print(inert(line), file=sys.stderr)
+
+
+def _acts(char: str) -> bool:
+    return unicodedata.category(char) in _HIDDEN
+
+
+def _escaped(char: str) -> str:
+    return f"\\u{ord(char):04x}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,9 +106,14 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
-def validated(file: StructuredFile, model: type[Model]) -> Model:
-    """The document as `model`. Raises UsageWrong with one line per error: line and mend."""
+def validated(file: StructuredFile, model: type[Model], *, wire: bool = False) -> Model:
+    """The document as `model`. Raises UsageWrong with one line per error: line and mend.
+
+    wire: it is the JSON form of a record, whose times are text.
+    """
     try:
+        if wire:
+            return model.model_validate_json(json.dumps(file.document))
         return model.model_validate(file.document)
     except ValidationError as error:
         schema = model.model_json_schema()

@@ -1,0 +1,92 @@
+"""The journal at the broker, proven from its first record to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from consumers.audit.directories import PEOPLE, POLICIES, DirectoryLog, read_directories
+from consumers.audit.history import JOURNAL
+from consumers.audit.verify import Counts, PartitionProof
+from consumers.offsets import ANSWER_WITHIN_S, offsets
+from consumers.reading import Progress, partitions_of, read_topic
+from consumers.settings import Settings
+from core.directory import Directory
+from core.journal import genesis
+from core.jwk import TrustedKeys
+from producers.connection import logger
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a journal is bound to: the cluster and the topic's own id, not its name."""
+
+    cluster_id: str
+    topic_id: str
+
+
+def journal_identity(settings: Settings) -> Identity:
+    """The identity of this deployment's journal. Raises TopicMissing, KafkaException."""
+    topic = settings.topic(JOURNAL)
+    partitions_of(settings.admin_config(), topic)
+    admin = AdminClient(settings.admin_config(), logger=logger)
+    asked: Any = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_WITHIN_S)
+    described = asked[topic].result(timeout=2 * ANSWER_WITHIN_S)
+    cluster = admin.list_topics(timeout=ANSWER_WITHIN_S).cluster_id
+    return Identity(str(cluster), str(described.topic_id))
+
+
+def prove_journal(
+    settings: Settings,
+    *,
+    partitions: Sequence[int] | None = None,
+    keys: TrustedKeys | None = None,
+    progress: Callable[[int], Progress] | None = None,
+) -> dict[int, Counts]:
+    """What was looked at, by partition. Raises JournalFault at the first thing that is wrong.
+
+    progress: given a partition, where to report how far it is. Also raises TopicMissing,
+    ReadStalled, KafkaException.
+    """
+    config, topic = settings.admin_config(), settings.topic(JOURNAL)
+    identity = journal_identity(settings)
+    count = partitions_of(config, topic)
+    known = _Known(settings)
+    looked: dict[int, Counts] = {}
+    for partition in range(count) if partitions is None else partitions:
+        proof = PartitionProof(
+            partition,
+            genesis(identity.cluster_id, identity.topic_id, partition),
+            known.at,
+            keys=keys,
+            registry=known.registry,
+        )
+        report = progress(partition) if progress else None
+        for read in read_topic(config, topic, partitions=[partition], progress=report):
+            proof.check(read)
+        looked[partition] = proof.counts
+    return looked
+
+
+class _Known:
+    """The directories, read again when an entry rests on more than was there before."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.registry = settings.kafka_config().registry
+        self._ends = (-1, -1)
+        self._log = DirectoryLog()
+
+    def at(self, policy_offset: int, directory_offset: int) -> Directory:
+        """See DirectoryLog.at."""
+        if policy_offset > self._ends[0] or directory_offset > self._ends[1]:
+            config, named = self._settings.admin_config(), self._settings.topic
+            places = [(named(POLICIES), 0), (named(PEOPLE), 0)]
+            ends = offsets(AdminClient(config, logger=logger), places, "latest")
+            self._log = read_directories(config, named, self.registry)
+            self._ends = (ends[places[0]], ends[places[1]])
+        return self._log.at(policy_offset, directory_offset)

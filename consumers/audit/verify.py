@@ -1,0 +1,198 @@
+"""The proof of a journal: gapless, chained, and the states are what the rules make of the inputs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from consumers.audit.history import input_of
+from consumers.audit.rejudge import (
+    CannotRejudge,
+    grants_fit,
+    rejudged,
+    signature_fits,
+)
+from consumers.reading import Read
+from core.authentication import Unauthenticated, typ_of
+from core.context import Event
+from core.directory import Directory
+from core.evolve import evolve
+from core.journal import BrokenChain, verify_link
+from core.jwk import TrustedKeys
+from core.jws import BadToken, verify
+from core.limits import RULES_VERSION
+from schemas.codec import SchemaIds, Undecodable, decode_any, decode_bytes, encode
+from schemas.headers import SIGNATURE, header
+from schemas.journal import JournalEntry
+from schemas.state import ControlPointState
+
+DirectoryAt = Callable[[int, int], Directory]
+UNJUDGED: Final = frozenset({"dead_letter", "forwarded", "tick"})
+"""Verdicts of inputs that were passed on or counted, and judged nothing."""
+
+
+class JournalFault(Exception):
+    """The first thing that is not what was written."""
+
+    def __init__(self, partition: int, seq: int, what: str) -> None:
+        super().__init__(f"audit-journal partition {partition}, seq {seq}: {what}")
+        self.partition = partition
+        self.seq = seq
+        self.what = what
+
+
+@dataclass
+class Counts:
+    """What was looked at. refolded: entries of rules or inputs that cannot be judged again here,
+    whose states were still recomputed. unproven: signatures by keys that are not trusted now."""
+
+    entries: int = 0
+    rejudged: int = 0
+    refolded: int = 0
+    unjudged: int = 0
+    signatures: int = 0
+    unproven: int = 0
+
+    def add(self, other: Counts) -> None:
+        """Sums up."""
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+    def form(self) -> dict[str, int]:
+        """The counts as JSON."""
+        return dict(vars(self))
+
+
+@dataclass
+class PartitionProof:
+    """One partition, entry after entry, from its genesis.
+
+    directory_at: policies and people as read up to these two offsets.
+    keys: the trusted keys of now, to prove signatures; None: only that each is over these bytes.
+    """
+
+    partition: int
+    genesis: str
+    directory_at: DirectoryAt
+    keys: TrustedKeys | None = None
+    registry: SchemaIds | None = None
+    counts: Counts = field(default_factory=Counts)
+    _head: str = ""
+    _states: dict[bytes, ControlPointState | None] = field(default_factory=dict)
+    _next_offsets: Mapping[str, int] = field(default_factory=dict)
+    _read_until: Mapping[str, datetime] = field(default_factory=dict)
+
+    def check(self, read: Read) -> None:
+        """The next record of the partition. Raises JournalFault."""
+        seq = self.counts.entries
+        try:
+            entry = decode_bytes(read.value or b"", JournalEntry)
+            verify_link(entry, seq=seq, prev_hash=self._head or self.genesis)
+        except Undecodable as error:
+            raise self._fault(f"offset {read.offset} is no journal entry ({error})") from None
+        except BrokenChain as error:
+            what = str(error).partition(": ")[2]
+            raise JournalFault(self.partition, seq, what) from None
+        if entry.partition != self.partition:
+            raise self._fault(f"it names partition {entry.partition}")
+        self._check_progress(entry)
+        self._check_signature(entry)
+        self._check_judgement(entry)
+        self._head = entry.hash
+        self.counts.entries += 1
+
+    def _check_progress(self, entry: JournalEntry) -> None:
+        for topic, offset in self._next_offsets.items():
+            if entry.next_offsets.get(topic, -1) < offset:
+                raise self._fault(f"the position in {topic} falls")
+        for topic, time in self._read_until.items():
+            if topic not in entry.read_until or entry.read_until[topic] < time:
+                raise self._fault(f"the time reached in {topic} falls")
+        self._next_offsets, self._read_until = entry.next_offsets, entry.read_until
+
+    def _check_signature(self, entry: JournalEntry) -> None:
+        if entry.context.kid is None:
+            return
+        if not signature_fits(entry):
+            raise self._fault("its signature is not over this input, or is another signer's")
+        if self.keys is None or self.keys.find(entry.context.kid) is None:
+            self.counts.unproven += 1
+            return
+        command = input_of(entry, self.registry)
+        token = header([(h.name, h.value) for h in entry.input.headers], SIGNATURE) or b""
+        try:
+            if command is not None:
+                verify(token, keys=self.keys, typ=typ_of(command))
+        except (BadToken, Unauthenticated) as error:
+            raise self._fault(f"its signature is not good: {error}") from None
+        self.counts.signatures += 1
+
+    def _check_judgement(self, entry: JournalEntry) -> None:
+        if entry.verdict in UNJUDGED:
+            if entry.events or entry.state_digest:
+                raise self._fault(f"{entry.verdict} judges nothing, yet has events or a state")
+            self.counts.unjudged += 1
+            return
+        events, key = self._events(entry), entry.input.key or b""
+        before = self._states.get(key)
+        after = self._folded(before, events)
+        if _digest(after) != entry.state_digest:
+            raise self._fault("the state after it is not what its events make of the one before")
+        if not grants_fit(events, after):
+            raise self._fault("its grant claims something else than its gate event")
+        self._rejudge(before, entry, events)
+        if after is None:
+            self._states.pop(key, None)
+        else:
+            self._states[key] = after
+
+    def _rejudge(
+        self, before: ControlPointState | None, entry: JournalEntry, events: list[Event]
+    ) -> None:
+        if entry.rules_version != RULES_VERSION:
+            self.counts.refolded += 1
+            return
+        known = entry.context
+        directory = self.directory_at(known.policy_offset, known.directory_offset)
+        try:
+            same = rejudged(before, entry, events, directory, self.registry)
+        except CannotRejudge:
+            self.counts.refolded += 1
+            return
+        if not same:
+            raise self._fault(
+                f"the rules do not make {entry.verdict} with these events of this input"
+            )
+        self.counts.rejudged += 1
+
+    def _events(self, entry: JournalEntry) -> list[Event]:
+        events: list[Event] = []
+        for number, raw in enumerate(entry.events):
+            try:
+                event: Any = decode_any(raw)
+            except Undecodable as error:
+                raise self._fault(f"event {number} cannot be read ({error})") from None
+            if not isinstance(event, Event):
+                raise self._fault(f"event {number} is a {type(event).__name__}, which is no event")
+            events.append(event)
+        return events
+
+    def _folded(
+        self, state: ControlPointState | None, events: list[Event]
+    ) -> ControlPointState | None:
+        try:
+            for event in events:
+                state = evolve(state, event)
+        except AssertionError as error:
+            raise self._fault(f"its events do not follow from the state before: {error}") from None
+        return state
+
+    def _fault(self, what: str) -> JournalFault:
+        return JournalFault(self.partition, self.counts.entries, what)
+
+
+def _digest(state: ControlPointState | None) -> str:
+    return "" if state is None else hashlib.sha256(encode(state)).hexdigest()

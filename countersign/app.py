@@ -1,0 +1,85 @@
+"""The command line, put together from its groups; each command stands in `commands/`."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from countersign.commands import (
+    asking,
+    audit,
+    deciding,
+    doctor,
+    init,
+    interrupts,
+    keys,
+    policy,
+    reading,
+    reviewers,
+    schemas,
+    services,
+)
+from countersign.options import examples
+
+app = typer.Typer(
+    help="An authorised human between an AI agent's wish and its effect.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog=examples("demo --auto", "init trial", "explain notice-1 --tenant acme"),
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"countersign {version('countersign')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version_: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+def _meanwhile() -> None:
+    """While they are being written."""
+    from importlib import import_module
+
+    for name in ("demo", "dev", "topics"):
+        try:
+            module = import_module(f"countersign.commands.{name}")
+        except ModuleNotFoundError:
+            continue
+        if name == "demo":
+            app.command()(module.demo)
+        else:
+            app.add_typer(module.app, name=name)
+
+
+# Getting started.
+_meanwhile()
+app.add_typer(init.app)
+# Governing.
+app.add_typer(policy.app, name="policy")
+app.add_typer(reviewers.app, name="reviewers")
+app.add_typer(keys.app, name="keys")
+# Asking and deciding.
+app.add_typer(asking.app)
+app.add_typer(deciding.app)
+app.add_typer(interrupts.app, name="interrupts")
+app.add_typer(interrupts.top)
+# Running.
+app.add_typer(services.app)
+app.add_typer(doctor.app)
+# Looking afterwards.
+app.add_typer(audit.app, name="audit")
+app.add_typer(reading.app)
+app.add_typer(reading.dlq, name="dlq")
+app.add_typer(schemas.app, name="schemas")

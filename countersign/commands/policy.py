@@ -1,0 +1,131 @@
+"""`policy check|apply`: a tenant's policy file, and the version of it that is in force."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core.directory import TenantContext
+from core.policy import Policy
+from countersign.deployment import Deployment, deployment
+from countersign.failure import AnswerIsNo, UsageWrong
+from countersign.options import examples, group
+from countersign.output import JsonFlag, emit, note, say
+from countersign.structured_file import StructuredFile, read_structured, validated
+from producers.publisher import Publisher
+from schemas.canonical import canonical_json, sha256_hex
+from schemas.directory import PolicyDocument
+
+app = group("The policy of a tenant: what needs a human, and which one.")
+
+PolicyFile = Annotated[Path, typer.Argument(metavar="FILE", help="YAML or JSON.")]
+
+
+@app.command(epilog=examples("policy check policy.yaml"))
+def check(file: PolicyFile, as_json: JsonFlag = False) -> None:
+    """Check a policy file; each error names its line and its mend."""
+    policy, document = read_policy(file)
+    data = _summary(policy, document) | {"valid": True}
+    emit(
+        data,
+        as_json=as_json,
+        text=lambda: say(
+            f"{file}: valid: tenant {policy.tenant_id}, version {policy.policy_version}, "
+            f"{len(policy.rules)} rules, {len(policy.tools)} tools"
+        ),
+    )
+
+
+@app.command(epilog=examples("policy apply policy.yaml", "policy apply policy.yaml --json"))
+def apply(
+    file: PolicyFile,
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="PEM", help="Of a later release.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Publish a policy. A version is immutable: other content needs another version."""
+    refuse_signing(key)
+    policy, document = read_policy(file)
+    where = deployment()
+    change = _publish(where, policy, document)
+    data = _summary(policy, document) | {"change": change}
+    emit(
+        data,
+        as_json=as_json,
+        text=lambda: say(f"tenant {policy.tenant_id}, version {policy.policy_version}: {change}"),
+    )
+
+
+def refuse_signing(key: Path | None) -> None:
+    """Signed policies are of a later release; to publish one unsigned instead would be a lie."""
+    if key is not None:
+        raise UsageWrong(
+            "--key: signed policies and directories come with a later release; leave it out, "
+            "and let the broker's ACLs say who may write"
+        )
+
+
+def read_policy(path: Path) -> tuple[Policy, str]:
+    """The policy of a file and its canonical text. Raises UsageWrong, one line an error."""
+    file = read_structured(path)
+    policy = validated(file, Policy)
+    for rule in policy.rules:
+        if rule.mode == "on_the_loop":
+            note(f"{path}: rule {rule.name!r}: on_the_loop is not run by this release; "
+                 "its requests will be refused")  # fmt: skip
+    return policy, _canonical(file)
+
+
+def _canonical(file: StructuredFile) -> str:
+    try:
+        return canonical_json(file.document)
+    except ValueError as error:
+        raise UsageWrong(f"{file.path}: has no canonical JSON form: {error}") from None
+
+
+def _summary(policy: Policy, document: str) -> dict[str, object]:
+    return {
+        "tenant_id": policy.tenant_id,
+        "policy_version": policy.policy_version,
+        "rules": len(policy.rules),
+        "tools": len(policy.tools),
+        "document_digest": sha256_hex(document.encode()),
+    }
+
+
+def _publish(where: Deployment, policy: Policy, document: str) -> str:
+    """Publishes the version if it is not in force already. Raises AnswerIsNo."""
+    version, tenant_id = policy.policy_version, policy.tenant_id
+    before = where.directories().latest().tenant(tenant_id)
+    _refuse_other_content(before, policy, document)
+    if before.policy is not None and before.policy.policy_version == version:
+        return "unchanged"
+    record = PolicyDocument(tenant_id=tenant_id, policy_version=version, document_json=document)
+    with Publisher(where.kafka) as out:
+        out.publish(record, identity=None, record_id=f"{tenant_id}-{sha256_hex(document.encode())}")
+    # Two may have published at once; the first counts, and every task sees the same one.
+    after = where.directories().latest().tenant(tenant_id)
+    _refuse_other_content(after, policy, document)
+    if version in before.documents:
+        return "in force again"
+    return "published" if before.policy is not None else "published, the tenant's first"
+
+
+def _refuse_other_content(known: TenantContext, policy: Policy, document: str) -> None:
+    present = known.documents.get(policy.policy_version)
+    if present is None or present == document:
+        return
+    changed = sorted(_different_keys(present, document))
+    raise AnswerIsNo(
+        f"policy_version {policy.policy_version!r} of {policy.tenant_id} is published with other "
+        f"content (differs in: {', '.join(changed)}); give the changed policy a new version"
+    )
+
+
+def _different_keys(one: str, other: str) -> set[str]:
+    left, right = json.loads(one), json.loads(other)
+    return {key for key in left.keys() | right.keys() if left.get(key) != right.get(key)}

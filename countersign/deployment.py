@@ -1,0 +1,56 @@
+"""The deployment a command speaks to, read from its settings once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from consumers.audit.directories import DirectoryLog, read_directories
+from consumers.queue import Queue
+from consumers.settings import Settings, load
+from core.jwk import KeySetError, TrustedKeys
+from countersign.failure import UsageWrong
+from producers.connection import KafkaConfig
+from producers.trusted_keys import trusted_keys
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Settings, and how commands reach what they name."""
+
+    settings: Settings
+    kafka: KafkaConfig
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """librdkafka keys for reading."""
+        return self.kafka.common()
+
+    @property
+    def named(self) -> Callable[[str], str]:
+        """Adds the deployment's prefix to a topic's name."""
+        return self.kafka.topic
+
+    def queue(self) -> Queue:
+        """The control points."""
+        return Queue(self.config, self.named)
+
+    def directories(self) -> DirectoryLog:
+        """Policies and people."""
+        return read_directories(self.config, self.named, self.kafka.registry)
+
+    def trusted(self) -> TrustedKeys | None:
+        """The trusted keys; None where none are set. Raises UsageWrong, KeysUnavailable."""
+        if self.settings.trusted_keys is None:
+            return None
+        try:
+            return trusted_keys(self.settings.trusted_keys).current()
+        except KeySetError as error:
+            raise UsageWrong(f"COUNTERSIGN_TRUSTED_KEYS: {error}") from None
+
+
+def deployment() -> Deployment:
+    """The deployment of the environment. Raises SettingsError."""
+    settings = load()
+    return Deployment(settings, settings.kafka_config())
