@@ -1,0 +1,93 @@
+"""The store in memory. Held to the same contract suite as the one in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from consumers.control.ports import Loaded, Stored, Watermark, WatermarkMismatch
+from tests.fakes.memory_broker import Hook, no_hook
+
+
+@dataclass
+class _Part:
+    watermark: Watermark | None = None
+    values: dict[bytes, bytes] = field(default_factory=dict)
+    due: dict[bytes, datetime] = field(default_factory=dict)
+    token: str | None = None
+
+    def write(self, changes: Mapping[bytes, Stored]) -> None:
+        for key, stored in changes.items():
+            self.values.pop(key, None)
+            self.due.pop(key, None)
+            if stored.value is not None:
+                self.values[key] = stored.value
+            if stored.due is not None:
+                self.due[key] = stored.due
+
+
+class MemoryStore:
+    """See StateStore."""
+
+    def __init__(self, hook: Hook = no_hook) -> None:
+        self.hook = hook
+        self._parts: dict[int, _Part] = {}
+        self._tokens = 0
+
+    def flush(self) -> None:
+        """FLUSHALL."""
+        self._parts.clear()
+
+    def load(self, task: int, keys: Sequence[bytes]) -> Loaded:
+        """See StateStore."""
+        self.hook("load")
+        part = self._part(task)
+        values = {key: part.values[key] for key in keys if key in part.values}
+        return Loaded(part.watermark, values, min(part.due.values(), default=None))
+
+    def due(self, task: int, before: datetime, limit: int) -> list[bytes]:
+        """See StateStore."""
+        part = self._part(task)
+        found = sorted((due, key) for key, due in part.due.items() if due < before)
+        return [key for _, key in found][:limit]
+
+    def apply(
+        self, task: int, expected: Watermark, new: Watermark, changes: Mapping[bytes, Stored]
+    ) -> None:
+        """See StateStore."""
+        self.hook("apply")
+        part = self._part(task)
+        if part.watermark == new:
+            return
+        if part.watermark != expected:
+            raise WatermarkMismatch(part.watermark)
+        part.write(changes)
+        part.watermark = new
+        self.hook("applied")
+
+    def begin_restore(self, task: int) -> str:
+        """See StateStore."""
+        self.hook("begin_restore")
+        self._tokens += 1
+        self._parts[task] = _Part(token=str(self._tokens))
+        return str(self._tokens)
+
+    def restore(self, task: int, token: str, changes: Mapping[bytes, Stored]) -> None:
+        """See StateStore."""
+        self.hook("restore")
+        self._restoring(task, token).write(changes)
+
+    def end_restore(self, task: int, token: str, watermark: Watermark) -> None:
+        """See StateStore."""
+        part = self._restoring(task, token)
+        part.watermark, part.token = watermark, None
+
+    def _part(self, task: int) -> _Part:
+        return self._parts.setdefault(task, _Part())
+
+    def _restoring(self, task: int, token: str) -> _Part:
+        part = self._part(task)
+        if part.token != token:
+            raise WatermarkMismatch(part.watermark)
+        return part
