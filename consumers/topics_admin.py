@@ -100,13 +100,16 @@ class Difference:
             case "replication":
                 return "add replicas with your cluster's tool (kafka-reassign-partitions)"
 
+    def __str__(self) -> str:
+        if self.kind == "missing":
+            return f"{self.topic}: missing"
+        what = self.key if self.kind == "config" else self.kind
+        return f"{self.topic}: {what} is {self.found}, must be {self.expected}"
+
     @property
     def line(self) -> str:
-        """It in one line."""
-        if self.kind == "missing":
-            return f"{self.topic}: missing; {self.mend}"
-        what = self.key if self.kind == "config" else self.kind
-        return f"{self.topic}: {what} is {self.found}, must be {self.expected}; {self.mend}"
+        """It and its mend in one line."""
+        return f"{self}; {self.mend}"
 
 
 def wanted(settings: Settings) -> tuple[Wanted, ...]:

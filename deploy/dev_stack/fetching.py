@@ -144,7 +144,7 @@ def _download(url: str, part: Path, size: int, came: Callable[[int], None]) -> N
     if have:
         request.add_header("Range", f"bytes={have}-")
     with urllib.request.urlopen(request, timeout=_TIMEOUT_S, context=_tls()) as answer:
-        resumed = have and answer.status == 206  # noqa: PLR2004 - Partial Content, RFC 9110
+        resumed = have and answer.status == 206
         if resumed:
             came(have)
         with part.open("ab" if resumed else "wb") as out:
