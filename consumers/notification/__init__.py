@@ -1,0 +1,1 @@
+"""The notification service: the first executor. It sends a notice only on its own taken grant."""

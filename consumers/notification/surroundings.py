@@ -1,0 +1,38 @@
+"""What the notifier works with, in one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from email.headerregistry import Address
+
+from consumers.health import Health
+from consumers.logs import logger
+from consumers.notification.executor import Executor
+from consumers.notification.history import Receipts
+from consumers.notification.metrics import Metrics
+from consumers.notification.ports import Log, Outbox, Unavailable
+from core.jwk import TrustedKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """clock: aware instants. jitter: 0 to 1, by chance. grant_keys raises KeysUnavailable."""
+
+    log: Log
+    outbox: Outbox
+    executor: Executor
+    receipts: Receipts
+    grant_keys: Callable[[], TrustedKeys]
+    sender: Address
+    clock: Callable[[], datetime]
+    jitter: Callable[[], float]
+    health: Health
+    metrics: Metrics
+
+    def unavailable(self, error: Unavailable) -> None:
+        """Notes what does not work, and logs it when it is news."""
+        if self.health.problems.get(error.part) != error.why:
+            logger().warning("unavailable", part=error.part, why=error.why)
+        self.health.not_ready(error.part, error.why)
