@@ -43,6 +43,8 @@ BATCH_RECORDS_MAX: Final = 200
 """One script a batch at most (guarantee 15); large enough that the transaction is paid once."""
 TICK_AGAIN: Final = timedelta(seconds=2)
 """A tick that did not move the horizon (the broker's clock is behind) is sent again after this."""
+LOOK_EVERY: Final = timedelta(seconds=1)
+"""How long an idle task may not know that its store was emptied."""
 TAKEOVER_PORTIONS: Final = 8
 """Portions of a takeover between two polls; each waits at most 0.2 s."""
 
@@ -68,6 +70,7 @@ class Owned:
     fenced: str | None = None
     ticked: tuple[datetime, datetime] | None = None
     next_due: datetime | None = None
+    looked: datetime | None = None
 
 
 class Worker:
@@ -136,7 +139,8 @@ class Worker:
         else:
             self._metrics.oldest_unprocessed.set(0)
         self._take_over()
-        self._tick(batch)
+        self._look_at_idle()
+        self._tick()
         self._report()
         return self._troubled
 
@@ -180,7 +184,8 @@ class Worker:
         """Takes the task over (again), from the log."""
         owned = self._owned[number]
         self._stop_task(number)
-        owned.began, owned.fenced, owned.ticked, owned.next_due = self._clock(), None, None, None
+        owned.began, owned.fenced, owned.ticked = self._clock(), None, None
+        owned.next_due, owned.looked = None, None
         self._guarded(lambda: self._broker.pause(places_of(number)))
         owned.progress = take_over(number, broker=self._broker, store=self._store)
 
@@ -273,7 +278,29 @@ class Worker:
         for outcome in outcomes:
             self._observer.handled(outcome, committed)
         for number in moved:
-            self._owned[number].next_due = self._store.load(number, []).next_due
+            self._look(number)
+
+    def _look(self, number: int) -> None:
+        """When the task's next clock is due, by a store that must stand where the task does.
+
+        Raises Unavailable. A store that was emptied forgets the clocks, and no record may come.
+        """
+        loaded, owned = self._store.load(number, []), self._owned[number]
+        if loaded.watermark == self._running[number].watermark:
+            owned.next_due, owned.looked = loaded.next_due, self._clock()
+        else:
+            logger.warning("store_restored", task=number, reason=f"it is at {loaded.watermark}")
+            self._restart(number)
+
+    def _look_at_idle(self) -> None:
+        now = self._clock()
+        try:
+            for number in [*self._running]:
+                looked = self._owned[number].looked
+                if looked is None or not timedelta(0) <= now - looked < LOOK_EVERY:
+                    self._look(number)
+        except Unavailable as away:
+            self._away(away)
 
     def _fail(self, number: int, error: Exception) -> None:
         match error:
@@ -336,7 +363,6 @@ class Worker:
         owned, task = self._owned[number], taken.task
         try:
             self._broker.seek({(topic, number): at for topic, at in task.positions.items()})
-            owned.next_due = self._store.load(number, []).next_due
             self._broker.resume(places_of(number))
         except Unavailable as away:
             self._away(away)
@@ -356,7 +382,7 @@ class Worker:
         due, horizon = self._owned[number].next_due, task.horizon
         return due is not None and horizon is not None and due < horizon
 
-    def _tick(self, batch: Batch) -> None:
+    def _tick(self) -> None:
         """Where a clock is due and its inputs are idle, moves their time on."""
         now, wanted = self._clock(), dict[int, datetime]()
         for number, task in self._running.items():
