@@ -135,7 +135,7 @@ def compare(
     for topic in wanted:
         have = found.get(topic.topic)
         if have is None:
-            count = f"{topic.partitions} partitions, {replicas_for(brokers)} replicas"
+            count = f"partitions {topic.partitions}, replicas {replicas_for(brokers)}"
             differences.append(Difference(topic.topic, "missing", count, "nothing"))
             continue
         if have.partitions != topic.partitions:

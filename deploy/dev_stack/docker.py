@@ -40,14 +40,14 @@ def compose_down() -> None:
     _compose(["down"], {"KAFKA_PORT": "0", "REDIS_PORT": "0"})
 
 
-def running_services() -> set[str]:
+def running_services() -> frozenset[str]:
     """Which services of the project run; empty when the engine is away."""
     command = [*_project(), "ps", "--services", "--status", "running"]
     try:
         answer = _docker(command, timeout_s=_ENGINE_TIMEOUT_S * 2)
     except (OSError, subprocess.TimeoutExpired):
-        return set()
-    return set(answer.stdout.split()) if answer.returncode == 0 else set()
+        return frozenset()
+    return frozenset(answer.stdout.split() if answer.returncode == 0 else ())
 
 
 def _project() -> list[str]:

@@ -28,7 +28,7 @@ def quiet(line: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the three listeners are, or were the last time; None: any free port."""
+    """Where the three listeners are; None: any free port."""
 
     kafka: int | None = None
     redis: int | None = None
@@ -38,18 +38,19 @@ class Ports:
 _ANY: Final = Ports()
 
 
-def kafka_in(home: Path, *, prefer: Ports = _ANY, say: Say = quiet) -> LocalKafka:
+def kafka_in(home: Path, ports: Ports = _ANY, *, say: Say = quiet) -> LocalKafka:
     """A broker with its data in `home`, not started. Fetches what it needs. CannotStart."""
     java = programs.java(say)
     jars = kafka_jars(say)
-    port = free_port(prefer=prefer.kafka)
-    controller = free_port(prefer=prefer.controller, avoid=frozenset({port}))
-    return LocalKafka(java, jars, home, port, controller)
+    port = ports.kafka or free_port()
+    return LocalKafka(
+        java, jars, home, port, ports.controller or free_port(avoid=frozenset({port}))
+    )
 
 
-def redis_in(home: Path, *, prefer: Ports = _ANY, say: Say = quiet) -> LocalRedis:
+def redis_in(home: Path, ports: Ports = _ANY, *, say: Say = quiet) -> LocalRedis:
     """A Redis with its data in `home`, not started. Raises CannotStart."""
-    return LocalRedis(programs.redis_server(say), home, free_port(prefer=prefer.redis))
+    return LocalRedis(programs.redis_server(say), home, ports.redis or free_port())
 
 
 def kafka_jars(say: Say = quiet) -> list[Path]:

@@ -51,14 +51,32 @@ class LocalKafka:
         """Its output."""
         return self.home / "kafka.log"
 
+    @property
+    def name(self) -> str:
+        """What it is called in the record of processes."""
+        return "kafka"
+
     def start(self) -> None:
-        """Formats the data folder the first time, starts, waits until it answers. CannotStart."""
+        """Starts it and waits until it answers. Raises CannotStart; then it does not run."""
+        try:
+            self.launch()
+            self.wait()
+        except BaseException:
+            self.kill()
+            raise
+
+    def launch(self) -> Started:
+        """Starts the process; the first time, formats the data folder. Raises CannotStart."""
         self.home.mkdir(parents=True, exist_ok=True)
         config = self.home / "server.properties"
         config.write_text(self.properties(), encoding="utf-8")
         if not (self._data / "meta.properties").exists():
             self._format(config)
         self.process = start(self._command("kafka.Kafka", config), cwd=self.home, log=self.log)
+        return self.process
+
+    def wait(self) -> None:
+        """Returns when it answers. Raises CannotStart."""
         wait_until("Kafka", self._answers, process=self.process, log=self.log)
 
     def stop(self) -> None:

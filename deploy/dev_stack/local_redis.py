@@ -29,8 +29,22 @@ class LocalRedis:
         """Its output."""
         return self.home / "redis.log"
 
+    @property
+    def name(self) -> str:
+        """What it is called in the record of processes."""
+        return "redis"
+
     def start(self) -> None:
-        """Starts it and waits until it answers. Raises CannotStart."""
+        """Starts it and waits until it answers. Raises CannotStart; then it does not run."""
+        try:
+            self.launch()
+            self.wait()
+        except BaseException:
+            self.kill()
+            raise
+
+    def launch(self) -> Started:
+        """Starts the process."""
         data = self.home / "redis"
         data.mkdir(parents=True, exist_ok=True)
         options = {
@@ -47,6 +61,10 @@ class LocalRedis:
         for name, value in options.items():
             command += [f"--{name}", value]
         self.process = start(command, cwd=data, log=self.log)
+        return self.process
+
+    def wait(self) -> None:
+        """Returns when it answers. Raises CannotStart."""
         wait_until("Redis", lambda: redis_answers(self.url), process=self.process, log=self.log)
 
     def stop(self) -> None:
