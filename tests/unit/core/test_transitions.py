@@ -1,0 +1,202 @@
+"""Every cell of the transition table answers as the contract says, and a refusal changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+
+from core.context import Input
+from core.step import Step
+from core.transitions import TRANSITIONS, Status
+from schemas.events import (
+    CommandParked,
+    CommandRefused,
+    HumanDecisionEvent,
+    InterruptStatusChanged,
+    KeyAnswered,
+    ReceiptRecorded,
+    ToolGateEvent,
+)
+from schemas.registry import ce_type_of
+from tests import examples as e
+from tests.unit.core.world import (
+    World,
+    a_decision_by,
+    a_next_request,
+    a_policy,
+    a_world,
+    approved,
+    asked,
+    grant_id,
+)
+
+
+def _awaited() -> World:
+    world = a_world()
+    world.send(a_decision_by("r.lind"))
+    return world
+
+
+def _escalated() -> World:
+    world = asked()
+    world.wait(86_401)
+    return world
+
+
+def _expired() -> World:
+    world = asked(a_policy(policy_version="8", rule={"on_timeout": "expire"}))
+    world.wait(86_401)
+    return world
+
+
+def _cancelled() -> World:
+    world = asked()
+    world.send(e.a_cancellation())
+    return world
+
+
+WORLDS: Final[dict[Status, Callable[[], World]]] = {
+    "absent": a_world,
+    "awaited": _awaited,
+    "pending": asked,
+    "escalated": _escalated,
+    "decided": approved,  # with an open gate
+    "expired": _expired,
+    "cancelled": _cancelled,
+}
+_ABSENT: Final = ("absent", "awaited")
+_UNSEEN_OR: Final = {status: "DECISION_NOT_ALLOWED" for status in WORLDS}
+_NOT_OFFERED: Final = _UNSEEN_OR | dict.fromkeys(_ABSENT, "UNKNOWN_PACKAGE")
+_NO_GRANT: Final = dict.fromkeys(WORLDS, "UNKNOWN_GRANT")
+_NOT_TAKEN: Final = _NO_GRANT | {"decided": "NOT_TAKEN"}
+
+ANSWERS: Final[dict[str, dict[Status, str]]] = {
+    "interrupt.requested": {
+        "absent": "interrupt.opened",
+        "awaited": "interrupt.opened",
+        "pending": "interrupt.opened",
+        "escalated": "interrupt.opened",
+        "decided": "NOT_REOPENABLE",
+        "expired": "NOT_REOPENABLE",
+        "cancelled": "NOT_REOPENABLE",
+    },
+    "interrupt.cancelled": {
+        "absent": "UNKNOWN_PACKAGE",
+        "awaited": "UNKNOWN_PACKAGE",
+        "pending": "interrupt.cancelled",
+        "escalated": "interrupt.cancelled",
+        "decided": "tool_gate.revoked",
+        "expired": "NOT_OPEN",
+        "cancelled": "NOT_OPEN",
+    },
+    "human.decision_command": {
+        "absent": "command.parked",
+        "awaited": "command.parked",
+        "pending": "human.decision_recorded",
+        "escalated": "human.decision_recorded",
+        "decided": "NOT_OPEN",
+        "expired": "TOO_LATE",
+        "cancelled": "NOT_OPEN",
+    },
+    "human.override_command": _NOT_OFFERED,
+    "review_task.command": _NOT_OFFERED,
+    "grant.revocation_command": _NOT_OFFERED,
+    "audit.verdict_command": _NOT_OFFERED,
+    "policy.exception_command": _NOT_OFFERED,
+    "grant.take": _NO_GRANT | {"decided": "tool_gate.consumed"},
+    "tool.executed": _NOT_TAKEN,
+    "tool.failed": _NOT_TAKEN,
+    "tool.in_doubt": _NOT_TAKEN,
+    "tool.denied": _NO_GRANT | {"decided": "receipt.recorded"},
+    "outcome.reported": _NOT_TAKEN,
+    "notice.sent": _NOT_TAKEN,
+    "notice.failed": _NOT_TAKEN,
+}
+"""ce_type of the answer, or the code of the refusal; written from the contract, not the code."""
+
+CELLS: Final = [(ce_type, status) for ce_type in ANSWERS for status in WORLDS]
+
+
+def _message(ce_type: str, status: Status, world: World) -> Input:
+    grant = {"grant_id": grant_id(world)} if status == "decided" else {}
+    version = 1 if status in _ABSENT else 2
+    messages: dict[str, Input] = {
+        "interrupt.requested": e.a_request() if version == 1 else a_next_request(),
+        "interrupt.cancelled": e.a_cancellation(),
+        "human.decision_command": a_decision_by("r.head"),
+        "human.override_command": e.an_override(),
+        "review_task.command": e.a_task_command(),
+        "grant.revocation_command": e.a_revocation(),
+        "audit.verdict_command": e.a_verdict(),
+        "policy.exception_command": e.an_exception(),
+        "grant.take": e.a_take(**grant),
+        "tool.executed": e.an_executed(**grant),
+        "tool.failed": e.a_failed(**grant),
+        "tool.in_doubt": e.an_in_doubt(**grant),
+        "tool.denied": e.a_denied(**grant),
+        "outcome.reported": e.an_outcome(**grant),
+        "notice.sent": e.a_notice_sent(**grant),
+        "notice.failed": e.a_notice_failed(**grant),
+    }
+    return messages[ce_type]
+
+
+def _answer(step: Step) -> str:
+    """The one event that the sender of the record waits for."""
+    kinds = (
+        CommandRefused, CommandParked, HumanDecisionEvent, ReceiptRecorded, ToolGateEvent
+    )  # fmt: skip
+    for event in step.events:
+        if isinstance(event, CommandRefused):
+            return event.code
+        if isinstance(event, kinds):
+            return ce_type_of(event)
+        if isinstance(event, InterruptStatusChanged) and event.outcome != "superseded":
+            return ce_type_of(event)
+    raise AssertionError("no answer")
+
+
+@pytest.mark.parametrize(("ce_type", "status"), CELLS)
+def test_every_cell_answers_as_documented(ce_type: str, status: Status) -> None:
+    """A record of each type in each status gets the one answer that the contract names."""
+    world = WORLDS[status]()
+    message = _message(ce_type, status, world)
+
+    step = world.send(message)
+
+    assert ANSWERS[ce_type][status] == _answer(step)
+
+
+@pytest.mark.parametrize(
+    ("ce_type", "status"), [cell for cell in CELLS if ANSWERS[cell[0]][cell[1]].isupper()]
+)
+def test_illegal_input_changes_nothing(ce_type: str, status: Status) -> None:
+    """A refusal leaves the control point as it was, but for the list of refusals and a bound key."""
+    world = WORLDS[status]()
+    before = world.state
+
+    step = world.send(_message(ce_type, status, world))
+
+    assert {CommandRefused} == {type(x) for x in step.events} - {KeyAnswered}
+    kept = {"refusals", "answered"}
+    assert (before and before.model_dump(exclude=kept)) == (
+        step.state and step.state.model_dump(exclude=kept)
+    )
+
+
+def test_the_table_is_whole() -> None:
+    """The table has a cell for each status under each type of input, and none besides."""
+    assert {(t, s) for t, cells in TRANSITIONS.items() for s in cells} == set(CELLS)
+
+
+@pytest.mark.parametrize("decision", ["revise", "request_more_evidence"])
+def test_a_package_sent_back_can_be_asked_again(decision: str) -> None:
+    """After revise and request_more_evidence, and after these only, the next version opens."""
+    world = asked()
+    world.send(a_decision_by(e.REVIEWER, decision))
+
+    step = world.send(a_next_request())
+
+    assert "interrupt.opened" == _answer(step)
