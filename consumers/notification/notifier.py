@@ -27,6 +27,7 @@ class Notifier:
         self._s = surroundings
         self._partitions = Partitions(surroundings)
         self._log = logger()
+        self._joined = False
         self.draining = False
 
     def run_once(self, timeout_s: float) -> None:
@@ -63,13 +64,15 @@ class Notifier:
         for happening in happenings:
             match happening:
                 case Assigned():
-                    s.health.ready("kafka")
+                    self._joined = True
                     self._partitions.assigned(happening.partitions)
                 case Revoked():
                     for partition in happening.partitions:
                         self._partitions.let_go(partition)
                 case Heard():
                     self._partitions.hear(happening)
+        if self._joined:
+            s.health.ready("kafka")
         self._partitions.take_over()
         for attempt_id, outcome in s.outbox.done():
             self._mailed(attempt_id, outcome)

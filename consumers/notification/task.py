@@ -66,7 +66,9 @@ class Task:
         Marks that an earlier life left stay until their gate was read again. None: nothing is
         known of the partition yet.
         """
-        unread = {at: mark for at, mark in self._found.items() if at >= (self._next or 0)}
+        unread: dict[int, Mark] = {
+            at: mark for at, mark in self._found.items() if at >= (self._next or 0)
+        }
         marks: dict[int, Mark] = {job.offset: job.mark for job in self.jobs.values() if job.mark}
         if self._next is None:
             return None
