@@ -13,6 +13,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from confluent_kafka import (
+    OFFSET_STORED,
     TIMESTAMP_LOG_APPEND_TIME,
     Consumer,
     KafkaError,
@@ -135,6 +136,9 @@ class KafkaBroker:
         self._reader = Consumer(reader_settings(config), logger=logger)
         self._producer = self._new_producer()
         self._changes: list[Change] = []
+        self._incremental = protocol == "consumer"
+        self._next: dict[Place, int] = {}
+        self._paused: set[Place] = set()
         self._consumer = Consumer(
             consumer_settings(config, protocol=protocol, instance_id=instance_id), logger=logger
         )
@@ -158,6 +162,13 @@ class KafkaBroker:
         membership = self._consumer.consumer_group_metadata()
         records = [record for message in messages if (record := self._polled(message))]
         changes, self._changes = self._changes, []
+        for change in changes:
+            if change.kind != "reset":  # a new assignment starts afresh, unpaused
+                self._paused -= change.places
+                for place in change.places:
+                    self._next.pop(place, None)
+        for record in records:
+            self._next[record.place] = record.offset + 1
         return Batch(records, membership, changes)
 
     def commit(
@@ -177,19 +188,26 @@ class KafkaBroker:
 
     def pause(self, places: Iterable[Place]) -> None:
         """See Broker."""
-        self._flow(self._consumer.pause, places)
+        found = set(places)
+        self._flow(self._consumer.pause, found)
+        self._paused |= found
 
     def resume(self, places: Iterable[Place]) -> None:
         """See Broker."""
-        self._flow(self._consumer.resume, places)
+        found = set(places)
+        self._flow(self._consumer.resume, found)
+        self._paused -= found
 
     def seek(self, positions: Mapping[Place, int]) -> None:
         """See Broker."""
-        for place, offset in positions.items():
-            try:
+        self._next.update(positions)
+        try:
+            for place, offset in positions.items():
                 self._consumer.seek(self._partition(place, offset))
-            except KafkaException as error:
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._STATE:
                 raise self._failure(error) from None
+            self._assign_at(positions)
 
     def committed(self, places: Iterable[Place]) -> dict[Place, int]:
         """See Broker. With read_committed librdkafka asks for stable offsets only (KIP-447)."""
@@ -332,6 +350,26 @@ class KafkaBroker:
         except KafkaException as error:
             raise self._failure(error) from None
         return producer
+
+    def _assign_at(self, positions: Mapping[Place, int]) -> None:
+        """Sets positions of partitions that are not being fetched yet: `seek` cannot.
+
+        The group does not notice; what `assign` forgets (pauses, other positions) is said again.
+        """
+        try:
+            held = {self._place(item) for item in self._consumer.assignment()}
+            moved = held & positions.keys()
+            if self._incremental:
+                self._consumer.incremental_unassign([self._partition(place) for place in moved])
+                found = [self._partition(place, positions[place]) for place in moved]
+                self._consumer.incremental_assign(found)
+            else:
+                self._consumer.assign(
+                    [self._partition(p, self._next.get(p, OFFSET_STORED)) for p in held]
+                )
+            self._consumer.pause([self._partition(place) for place in self._paused & held])
+        except KafkaException as error:
+            raise self._failure(error) from None
 
     def _note(self, kind: Any, found: list[TopicPartition]) -> None:
         self._changes.append(Change(kind, frozenset(self._place(item) for item in found)))
