@@ -98,6 +98,7 @@ class SmtpMailer:
             if refused is not None:
                 return refused
             if self._clock() >= mail.send_by:
+                connection.close()  # without QUIT, which would be taken for the mail
                 return TemporaryFailure("the time to send is over")
         except (OSError, smtplib.SMTPException, ValueError) as error:
             _hang_up(connection)
