@@ -123,7 +123,8 @@ class Notifier:
         try:
             found = self._is_reported(job)
         except Unavailable as error:
-            return self._s.unavailable(error)
+            return self._s.unavailable(error, hinders="receipts")
+        self._s.health.ready("receipts")
         self._partitions.put(advance(job, Looked(found), now=self._s.clock()))
 
     def _is_reported(self, job: Job) -> bool:
@@ -150,10 +151,10 @@ class Notifier:
         try:
             event: Event = self._done(job, action)
         except Unavailable as error:
-            s.unavailable(error)
+            s.unavailable(error, hinders="publishing")
             event = Unpublished()
         else:
-            s.health.ready("kafka")
+            s.health.ready("publishing")
         self._partitions.put(advance(job, event, now=s.clock(), jitter=s.jitter()))
 
     def _done(self, job: Job, action: Action) -> Asked | HandedOver | Reported:

@@ -121,12 +121,12 @@ class Partitions:
                 self.let_go(partition)
             return False
         except Unavailable as error:
-            self._s.unavailable(error)
+            self._s.unavailable(error, hinders="committing")
             return False
         for partition, progress in news.items():
             self.tasks[partition].kept = progress
         self._committed_at = self._s.clock()
-        self._s.health.ready("kafka")
+        self._s.health.ready("committing")
         return True
 
     def slow_down(self) -> None:
@@ -144,9 +144,8 @@ class Partitions:
         except ProgressUnreadable as error:
             return s.unavailable(Unavailable(part, str(error)))
         except Unavailable as error:
-            return s.unavailable(error)
-        for ready in (part, "kafka", "trusted keys"):
-            s.health.ready(ready)
+            return s.unavailable(error, hinders=part)
+        s.health.ready(part)
         self.tasks[partition] = Task(partition, s.executor, kept, past)
         del self._unready[partition]
         s.log.resume(partition)

@@ -49,7 +49,9 @@ def progress_from(offset: int, metadata: str | None) -> Progress:
     if not metadata:
         return Progress(offset)
     try:
-        form = dict(json.loads(metadata))
+        form = json.loads(metadata)
+        if not isinstance(form, dict):
+            raise TypeError("not an object")
         return Progress(offset, {int(gate): _mark(mark) for gate, mark in form.items()})
     except (ValueError, TypeError, RecursionError):
         raise ProgressUnreadable(

@@ -31,8 +31,11 @@ class Surroundings:
     health: Health
     metrics: Metrics
 
-    def unavailable(self, error: Unavailable) -> None:
-        """Notes what does not work, and logs it when it is news."""
-        if self.health.problems.get(error.part) != error.why:
-            logger().warning("unavailable", part=error.part, why=error.why)
-        self.health.not_ready(error.part, error.why)
+    def unavailable(self, error: Unavailable, *, hinders: str | None = None) -> None:
+        """Notes what cannot be done now, and logs it when it is news. hinders: the part named."""
+        part, why = error.part, error.why
+        if hinders is not None and hinders != part:
+            part, why = hinders, str(error)
+        if self.health.problems.get(part) != why:
+            logger().warning("unavailable", part=part, why=why)
+        self.health.not_ready(part, why)
