@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,6 +165,14 @@ class Deployment:
         for person in people or default_people():
             self.publish(person, by=None, record_id=f"person-{uuid4()}")
 
+    @contextmanager
+    def publishing(self) -> Iterator[Callable[[Record, str, str], Published]]:
+        """A function that publishes many: record, who signs, record id."""
+        with Publisher(self.kafka) as out:
+            yield lambda record, by, record_id: out.publish(
+                record, identity=self.identity(by), record_id=record_id
+            )
+
     # --- reading --------------------------------------------------------------------------
 
     def reads(self, topic: str) -> list[Read]:
@@ -184,14 +192,18 @@ class Deployment:
 
     # --- services -------------------------------------------------------------------------
 
-    def service(self, *command: str, wait: bool = True, **env: str) -> Service:
+    def service(
+        self, *command: str, wait: bool = True, module: str = "countersign", **env: str
+    ) -> Service:
         """Starts `countersign <command>` and waits until it is ready.
 
-        env: further settings by their name without the prefix, such as SMTP_URL.
+        env: further settings by their name without the prefix, such as SMTP_URL. module: another
+        program than `countersign`.
         """
         name = f"{command[0]}-{len(self.services) + 1}"
         named = {f"{PREFIX}{key}": value for key, value in env.items()}
-        service = Service(name, command, {**self.env, **named}, self.directory / f"{name}.log")
+        log = self.directory / f"{name}.log"
+        service = Service(name, command, {**self.env, **named}, log, module=module)
         self._stack.enter_context(service)
         self.services.append(service)
         return service.start(wait=wait)

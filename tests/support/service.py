@@ -24,18 +24,24 @@ _TAIL_BYTES: Final = 6000
 
 
 class Service:
-    """`python -m countersign <command>` with a log file; its process id is the only one it ends.
+    """`python -m <module> <command>` with a log file; its process id is the only one it ends.
 
     Started again after `kill` or `stop` it keeps its name, environment and log. Not for several
     threads at once.
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], env: Mapping[str, str], log: Path
+        self,
+        name: str,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        log: Path,
+        *,
+        module: str = "countersign",
     ) -> None:
         self.name = name
         self.log = log
-        self._command = [sys.executable, "-m", "countersign", *command]
+        self._command = [sys.executable, "-m", module, *command]
         self._env = dict(env)
         self._process: subprocess.Popen[bytes] | None = None
         self.metrics_port = 0
