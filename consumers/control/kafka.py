@@ -133,7 +133,7 @@ class KafkaBroker:
         self._config = config
         self._guard = guard
         self._admin = AdminClient(config.common(), logger=logger)
-        self._reader = Consumer(reader_settings(config), logger=logger)
+        self._readers: list[Consumer] = []  # idle ones; stretches may be read side by side
         self._producer = self._new_producer()
         self._changes: list[Change] = []
         self._incremental = protocol == "consumer"
@@ -232,12 +232,14 @@ class KafkaBroker:
 
     def read(self, place: Place, start: int, end: int) -> Iterator[list[InputRecord]]:
         """See Broker."""
+        if start >= end:
+            return
+        reader = self._readers.pop() if self._readers else self._new_reader()
         position, quiet_since = start, monotonic()
         try:
-            if position < end:
-                self._reader.assign([self._partition(place, start)])
+            reader.assign([self._partition(place, start)])
             while position < end:
-                messages = self._reader.consume(_READ_PORTION, timeout=_READ_WAIT_S)
+                messages = reader.consume(_READ_PORTION, timeout=_READ_WAIT_S)
                 found = []
                 for message in messages:
                     record = self._read_message(message)
@@ -255,7 +257,8 @@ class KafkaBroker:
         except KafkaException as error:
             raise self._failure(error) from None
         finally:
-            self._reader.unassign()
+            reader.unassign()
+            self._readers.append(reader)
 
     def journal_identity(self, partition: int) -> tuple[str, str]:
         """See Broker."""
@@ -272,7 +275,8 @@ class KafkaBroker:
     def close(self) -> None:
         """See Broker."""
         self._consumer.close()
-        self._reader.close()
+        for reader in self._readers:
+            reader.close()
         self._producer.purge()
 
     # The steps of a transaction, one a method, in this order.
@@ -341,6 +345,9 @@ class KafkaBroker:
         except KafkaException as error:
             raise ProducerLost(f"not aborted: {error.args[0].str()}") from None
         raise StepAborted(cause.str())
+
+    def _new_reader(self) -> Consumer:
+        return Consumer(reader_settings(self._config), logger=logger)
 
     def _new_producer(self) -> Producer:
         producer = Producer(producer_settings(self._config), logger=logger)

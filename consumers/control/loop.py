@@ -153,12 +153,12 @@ class Worker:
 
     def _reassign(self, changes: Iterable[Change]) -> None:
         for change in changes:
+            if change.kind == "reset":
+                self._check_lost(change)
+                continue
             self._joined = True
             for topic, number in sorted(change.places):
-                if change.kind == "reset":
-                    if number in self._running:  # the takeover says what is lost
-                        self._restart(number)
-                elif change.kind == "assigned":
+                if change.kind == "assigned":
                     self._owned.setdefault(number, Owned()).topics.add(topic)
                 else:
                     self._release(number, topic)
@@ -168,6 +168,18 @@ class Worker:
         for number, owned in self._owned.items():
             whole = owned.topics == {topic for topic, _ in places_of(number)}
             if whole and owned.began is None:
+                self._restart(number)
+
+    def _check_lost(self, change: Change) -> None:
+        """Takes a task over again whose unread records are gone; the takeover says which."""
+        try:
+            firsts = self._broker.first_offsets(change.places)
+        except Unavailable as away:
+            self._away(away)
+            return
+        for (topic, number), first in firsts.items():
+            task = self._running.get(number)
+            if task is not None and task.positions[topic] < first:
                 self._restart(number)
 
     def _release(self, number: int, topic: str) -> None:
