@@ -147,7 +147,7 @@ class KafkaLog:
                 raise NotOwner(problem.str())
         if failed:
             raise Unavailable("kafka", failed[0].str())
-        # 2. A member that the group forgot commits as nobody, and an empty group believes it.
+        # 2. One that the group forgot commits as nobody, which an empty group may believe.
         if self._consumer.memberid() != self._member_id:
             raise NotOwner("the group has given this member up")
 

@@ -33,7 +33,7 @@ class History:
 
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config
-        self._admin = AdminClient(config.common())
+        self._admin = AdminClient(config.common(), logger=logger)
 
     def end(self, topic: TopicName, partition: int) -> int:
         """The offset after the last record, uncommitted ones included."""

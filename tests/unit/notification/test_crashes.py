@@ -18,7 +18,8 @@ from producers.guard import stable_attempt_id
 from schemas.execution import GrantTake, NoticeFailed, NoticeSent, ToolInDoubt
 from schemas.model import Record
 from tests.examples import EXECUTOR
-from tests.unit.notification.world import Crash, Life, World
+from tests.unit.notification.life import Life
+from tests.unit.notification.world import Crash, World
 
 ATTEMPT = stable_attempt_id("grant-1", EXECUTOR)
 LATER = TemporaryFailure("the mail was answered with 451", "451 later")

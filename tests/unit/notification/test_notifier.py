@@ -17,7 +17,8 @@ from schemas.execution import (
     ToolInDoubt,
 )
 from tests.examples import EXECUTOR, RECIPIENT, an_executed, notice_args
-from tests.unit.notification.world import Life, World
+from tests.unit.notification.life import Life
+from tests.unit.notification.world import World
 
 LATER = TemporaryFailure("the mail was answered with 451", "451 later")
 
