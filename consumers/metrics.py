@@ -39,7 +39,8 @@ class Metrics:
             "interrupts_open", "Open interrupts of this worker's tasks.", "risk_level"
         )
         self.overdue = gauge(
-            "interrupts_overdue", "Open interrupts whose time ran out and that wait for a tick."
+            "interrupts_overdue",
+            "Clocks that ran out and have not fired yet; growing: the worker or the broker is behind.",
         )
         self.timeouts = counter(
             "timeouts_total", "Clocks that ran out, by what followed.", "action"
@@ -78,9 +79,9 @@ class Metrics:
             "restore_seconds", "Taking over a task.", (0.1, 0.5, 1, 2, 5, 10, 30, 60, 300)
         )
         self.redis = histogram("redis_seconds", "A round trip to Redis.", _REDIS_S)
-        self.reconciler = counter(
-            "reconciler_differences_total",
-            "Grants and receipts that do not agree: without a take, late, or another action.",
+        self.reconciler = gauge(
+            "reconciler_differences",
+            "Grants and receipts that do not agree: late (in_doubt), without a take, another action.",
             "kind",
         )
         self.unsigned_mode = gauge(

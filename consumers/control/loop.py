@@ -28,6 +28,7 @@ from consumers.control.ports import (
     StateStore,
     StepAborted,
     StoreCorrupt,
+    Tag,
     TaskFenced,
     Unavailable,
     WatermarkMismatch,
@@ -45,6 +46,8 @@ TICK_AGAIN: Final = timedelta(seconds=2)
 """A tick that did not move the horizon (the broker's clock is behind) is sent again after this."""
 LOOK_EVERY: Final = timedelta(seconds=1)
 """How long an idle task may not know that its store was emptied."""
+OVERDUE_COUNTED_MAX: Final = 1000
+"""Beyond it the exact number of overdue clocks says nothing more."""
 TAKEOVER_PORTIONS: Final = 8
 """Portions of a takeover between two polls; each waits at most 0.2 s."""
 
@@ -71,6 +74,8 @@ class Owned:
     ticked: tuple[datetime, datetime] | None = None
     next_due: datetime | None = None
     looked: datetime | None = None
+    counts: dict[Tag, int] = field(default_factory=dict)
+    overdue: int = 0
 
 
 class Worker:
@@ -300,6 +305,9 @@ class Worker:
         loaded, owned = self._store.load(number, []), self._owned[number]
         if loaded.watermark == self._running[number].watermark:
             owned.next_due, owned.looked = loaded.next_due, self._clock()
+            owned.counts, owned.overdue = loaded.counts, 0
+            if loaded.next_due is not None and loaded.next_due < owned.looked:
+                owned.overdue = len(self._store.due(number, owned.looked, OVERDUE_COUNTED_MAX))
         else:
             logger.warning("store_restored", task=number, reason=f"it is at {loaded.watermark}")
             self._restart(number)
@@ -406,7 +414,6 @@ class Worker:
                 continue
             owned.ticked = (due, now)
             wanted[number] = due
-        self._metrics.overdue.set(len(wanted))
         if not wanted:
             return
         try:
@@ -442,6 +449,9 @@ class Worker:
 
     def _report(self) -> None:
         fenced = self.fenced
+        running = [self._owned[number] for number in self._running]
+        self._observer.standing([owned.counts for owned in running])
+        self._metrics.overdue.set(sum(owned.overdue for owned in running))
         self._metrics.fenced.set(len(fenced))
         if not self._troubled:
             for part in ("kafka", "redis", "registry", "keys"):

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 import structlog
 
 from consumers.control.judging import Outcome
+from consumers.control.ports import Tag
+from consumers.control.view import OPEN_TAGS
 from consumers.metrics import Metrics
 from core.context import Event
 from schemas.events import (
     CommandRefused,
     HumanDecisionEvent,
     InterruptStatusChanged,
-    ReviewTaskEvent,
     ToolGateEvent,
 )
-from schemas.vocabulary import RISK_LEVELS
 
 logger: Final = structlog.get_logger("countersign.control")
 _MISFIT: Final = frozenset({"RECEIPT_MISMATCH", "NOT_TAKEN", "UNKNOWN_GRANT"})
@@ -28,8 +30,6 @@ class Observer:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        for risk in RISK_LEVELS:
-            metrics.open.labels(risk).set(0)
 
     def handled(self, outcome: Outcome, now: datetime) -> None:
         """One input or clock was committed."""
@@ -50,6 +50,17 @@ class Observer:
             self._counted(event, outcome.risk)
         self._log(outcome)
 
+    def standing(self, counts: Sequence[Mapping[Tag, int]]) -> None:
+        """How the control points of the tasks stand now, one mapping a task."""
+        total: Counter[Tag] = Counter()
+        for count in counts:
+            total.update(count)
+        for risk, tag in OPEN_TAGS.items():
+            self._metrics.open.labels(risk).set(total[tag])
+        self._metrics.grants_open.set(total["grant_open"])
+        self._metrics.grants_in_doubt.set(total["grant_in_doubt"])
+        self._metrics.reconciler.labels("in_doubt").set(total["grant_in_doubt"])
+
     def _counted(self, event: Event, risk: str) -> None:
         metrics = self._metrics
         match event:
@@ -59,19 +70,11 @@ class Observer:
                     metrics.reconciler.labels(event.code.lower()).inc()
             case ToolGateEvent():
                 metrics.gates.labels(event.gate).inc()
-                metrics.grants_open.inc({"opened": 1, "denied": 0}.get(event.gate, -1))
             case InterruptStatusChanged() if event.final:
                 wait = (event.occurred_at - event.created_at).total_seconds()
                 metrics.decision_wait.observe(max(wait, 0.0))
             case HumanDecisionEvent():
                 metrics.decisions.labels(event.decision, risk).inc()
-            case ReviewTaskEvent() if event.change == "created":
-                metrics.open.labels(event.priority).inc()
-            case ReviewTaskEvent() if event.change == "closed":
-                metrics.open.labels(event.priority).dec()
-            case ReviewTaskEvent() if event.change == "in_doubt":
-                metrics.grants_in_doubt.inc()
-                metrics.reconciler.labels("in_doubt").inc()
             case _:
                 pass
 

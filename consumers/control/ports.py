@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol, get_args
 
 from schemas.headers import Headers
 
@@ -159,12 +159,20 @@ class Watermark:
     seq: int
 
 
+Tag = Literal[
+    "open_low", "open_medium", "open_high", "open_critical", "grant_open", "grant_in_doubt"
+]
+TAGS: Final[tuple[Tag, ...]] = get_args(Tag)
+"""What is counted over all control points of a task; the counts live and die with the store."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A control point in the store: its bytes, and when its next clock is due."""
+    """A control point in the store: its bytes, when its next clock is due, what it counts as."""
 
     value: bytes | None
     due: datetime | None = None
+    tags: frozenset[Tag] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +182,7 @@ class Loaded:
     watermark: Watermark | None
     values: dict[bytes, bytes] = field(default_factory=dict)
     next_due: datetime | None = None
+    counts: dict[Tag, int] = field(default_factory=dict)
 
 
 class StoreCorrupt(Exception):
@@ -192,7 +201,7 @@ class StateStore(Protocol):
     """The rebuildable index of control points, a part for each task. May raise Unavailable."""
 
     def load(self, task: int, keys: Sequence[bytes]) -> Loaded:
-        """Watermark, values and next due time, all of one moment. Raises StoreCorrupt."""
+        """Watermark, values, next due time and counts, all of one moment. Raises StoreCorrupt."""
         ...
 
     def due(self, task: int, before: datetime, limit: int) -> list[bytes]:

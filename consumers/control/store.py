@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from consumers.control.ports import (
+    TAGS,
     Loaded,
     StoreCorrupt,
     Stored,
@@ -31,16 +32,18 @@ _MAC_BYTES: Final = 16
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
 
-# KEYS of every script: watermark, states (hash), due (sorted set), restore token.
+# KEYS of every script: watermark, states (hash), due (sorted set), restore token, a set for each tag.
 _LOAD: Final = """
 local next = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
 local values = {}
 if #ARGV > 0 then values = redis.call('HMGET', KEYS[2], unpack(ARGV)) end
-return {redis.call('GET', KEYS[1]), next[2] or false, values}
+local counts = {}
+for i = 5, #KEYS do counts[i - 4] = redis.call('SCARD', KEYS[i]) end
+return {redis.call('GET', KEYS[1]), next[2] or false, values, counts}
 """
 _WRITE: Final = """
 local function write(first)
-  for i = first, #ARGV, 3 do
+  for i = first, #ARGV, 4 do
     if ARGV[i + 1] == '' then
       redis.call('HDEL', KEYS[2], ARGV[i])
     else
@@ -51,10 +54,17 @@ local function write(first)
     else
       redis.call('ZADD', KEYS[3], ARGV[i + 2], ARGV[i])
     end
+    for tag = 5, #KEYS do
+      if string.sub(ARGV[i + 3], tag - 4, tag - 4) == '1' then
+        redis.call('SADD', KEYS[tag], ARGV[i])
+      else
+        redis.call('SREM', KEYS[tag], ARGV[i])
+      end
+    end
   end
 end
 """
-# ARGV: expected, new, then key, value, due of each change. An unknown result is tried again by a
+# ARGV: expected, new, then key, value, due and tags (a digit each) of each change. An unknown result is tried again by a
 # later load: it finds either watermark.
 _APPLY: Final = (
     _WRITE
@@ -68,7 +78,7 @@ return {1}
 """
 )
 _BEGIN: Final = """
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+redis.call('DEL', unpack(KEYS))
 redis.call('SET', KEYS[4], ARGV[1])
 return {1}
 """
@@ -129,13 +139,18 @@ class RedisStore:
 
     def load(self, task: int, keys: Sequence[bytes]) -> Loaded:
         """See StateStore."""
-        raw, due, values = self._asked(lambda: self._load(keys=self._keys(task), args=list(keys)))
+        raw, due, values, counts = self._asked(
+            lambda: self._load(keys=self._keys(task), args=list(keys))
+        )
         found = {
             key: self._opened(key, value)
             for key, value in zip(keys, values, strict=True)
             if value is not None
         }
-        return Loaded(_watermark(raw), found, _instant(due) if due is not None else None)
+        next_due = _instant(due) if due is not None else None
+        return Loaded(
+            _watermark(raw), found, next_due, {tag: n for tag, n in zip(TAGS, counts, strict=True)}
+        )
 
     def due(self, task: int, before: datetime, limit: int) -> list[bytes]:
         """See StateStore."""
@@ -175,7 +190,8 @@ class RedisStore:
 
     def _keys(self, task: int) -> list[str]:
         tag = f"{{{self._prefix}p{task}}}"
-        return [f"{tag}:watermark", f"{tag}:states", f"{tag}:due", f"{tag}:restore"]
+        parts = ("watermark", "states", "due", "restore", *TAGS)
+        return [f"{tag}:{part}" for part in parts]
 
     def _asked(self, call: Callable[[], T]) -> T:
         from time import perf_counter
@@ -198,7 +214,8 @@ class RedisStore:
         args: list[bytes | str] = []
         for key, stored in changes.items():
             value = b"" if stored.value is None else self._mac(key, stored.value) + stored.value
-            args += [key, value, "" if stored.due is None else str(_micros(stored.due))]
+            due = "" if stored.due is None else str(_micros(stored.due))
+            args += [key, value, due, "".join("01"[tag in stored.tags] for tag in TAGS)]
         return args
 
     def _mac(self, key: bytes, value: bytes) -> bytes:

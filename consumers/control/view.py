@@ -5,11 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
-from consumers.control.ports import StateStore, Stored, Watermark, WatermarkMismatch
+from consumers.control.ports import StateStore, Stored, Tag, Watermark, WatermarkMismatch
 from core.timers import next_due
 from schemas.codec import decode_bytes, encode
 from schemas.state import ControlPointState
+from schemas.vocabulary import RiskLevel
+
+OPEN_TAGS: Final[dict[RiskLevel, Tag]] = {
+    "low": "open_low",
+    "medium": "open_medium",
+    "high": "open_high",
+    "critical": "open_critical",
+}
 
 
 class View:
@@ -77,5 +86,19 @@ class View:
 
 
 def stored(value: bytes | None, state: ControlPointState | None) -> Stored:
-    """A control point as the store keeps it: its bytes and its next due time."""
-    return Stored(value, next_due(state) if state is not None else None)
+    """A control point as the store keeps it: its bytes, its next due time, what it counts as."""
+    if state is None:
+        return Stored(value)
+    return Stored(value, next_due(state), tags_of(state))
+
+
+def tags_of(state: ControlPointState) -> frozenset[Tag]:
+    """What a control point counts as."""
+    tags: set[Tag] = set()
+    if state.accepted is not None and state.status in ("pending", "escalated"):
+        tags.add(OPEN_TAGS[state.accepted.plan.effective_risk])
+    if state.gate == "open":
+        tags.add("grant_open")
+    if state.grant is not None and state.grant.in_doubt:
+        tags.add("grant_in_doubt")
+    return frozenset(tags)

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from consumers.control.ports import StateStore, StoreCorrupt, Stored, Watermark, WatermarkMismatch
+from consumers.control.ports import (
+    StateStore,
+    StoreCorrupt,
+    Stored,
+    Tag,
+    Watermark,
+    WatermarkMismatch,
+)
 from consumers.control.store import RedisStore
 from deploy.dev_stack.local import redis_in
 from tests.examples import NOW, at
@@ -107,6 +114,21 @@ def test_clocks_are_found_the_earliest_first(store: StateStore) -> None:
     assert store.due(0, at(31), 10) == [b"early", b"late"]
     assert store.due(0, at(31), 1) == [b"early"]
     assert store.load(0, []).next_due == at(10)
+
+
+def test_what_is_counted_follows_the_changes(store: StateStore) -> None:
+    """Each control point counts once for each of its tags, until it has them no more."""
+    started(store)
+    both = frozenset[Tag]({"open_high", "grant_open"})
+    changes = {b"a": Stored(b"1", tags=both), b"b": Stored(b"1", tags=frozenset({"open_high"}))}
+    store.apply(0, ZERO, ONE, changes)
+    before = store.load(0, []).counts
+
+    store.apply(0, ONE, TWO, {b"a": Stored(b"2"), b"b": Stored(b"2", tags=both)})
+
+    after = store.load(0, []).counts
+    assert (before["open_high"], before["grant_open"], before["open_low"]) == (2, 1, 0)
+    assert (after["open_high"], after["grant_open"]) == (1, 1)
 
 
 def test_microseconds_are_kept(store: StateStore) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from consumers.control.ports import Loaded, Stored, Watermark, WatermarkMismatch
+from consumers.control.ports import TAGS, Loaded, Stored, Tag, Watermark, WatermarkMismatch
 from tests.fakes.memory_broker import Hook, no_hook
 
 
@@ -15,12 +15,14 @@ class _Part:
     watermark: Watermark | None = None
     values: dict[bytes, bytes] = field(default_factory=dict)
     due: dict[bytes, datetime] = field(default_factory=dict)
+    tags: dict[bytes, frozenset[Tag]] = field(default_factory=dict)
     token: str | None = None
 
     def write(self, changes: Mapping[bytes, Stored]) -> None:
         for key, stored in changes.items():
             self.values.pop(key, None)
             self.due.pop(key, None)
+            self.tags[key] = stored.tags
             if stored.value is not None:
                 self.values[key] = stored.value
             if stored.due is not None:
@@ -44,7 +46,8 @@ class MemoryStore:
         self.hook("load")
         part = self._part(task)
         values = {key: part.values[key] for key in keys if key in part.values}
-        return Loaded(part.watermark, values, min(part.due.values(), default=None))
+        counts = {tag: sum(tag in tags for tags in part.tags.values()) for tag in TAGS}
+        return Loaded(part.watermark, values, min(part.due.values(), default=None), counts)
 
     def due(self, task: int, before: datetime, limit: int) -> list[bytes]:
         """See StateStore."""
