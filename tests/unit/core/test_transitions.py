@@ -66,11 +66,17 @@ WORLDS: Final[dict[Status, Callable[[], World]]] = {
     "expired": _expired,
     "cancelled": _cancelled,
 }
-_ABSENT: Final = ("absent", "awaited")
-_UNSEEN_OR: Final = {status: "DECISION_NOT_ALLOWED" for status in WORLDS}
-_NOT_OFFERED: Final = _UNSEEN_OR | dict.fromkeys(_ABSENT, "UNKNOWN_PACKAGE")
-_NO_GRANT: Final = dict.fromkeys(WORLDS, "UNKNOWN_GRANT")
-_NOT_TAKEN: Final = _NO_GRANT | {"decided": "NOT_TAKEN"}
+_ABSENT: Final[tuple[Status, ...]] = ("absent", "awaited")
+
+
+def _all(answer: str, **other: str) -> dict[Status, str]:
+    return {status: other.get(status, answer) for status in WORLDS}
+
+
+_NOT_OFFERED: Final = _all(
+    "DECISION_NOT_ALLOWED", awaited="UNKNOWN_PACKAGE", absent="UNKNOWN_PACKAGE"
+)
+_NOT_TAKEN: Final = _all("UNKNOWN_GRANT", decided="NOT_TAKEN")
 
 ANSWERS: Final[dict[str, dict[Status, str]]] = {
     "interrupt.requested": {
@@ -105,18 +111,20 @@ ANSWERS: Final[dict[str, dict[Status, str]]] = {
     "grant.revocation_command": _NOT_OFFERED,
     "audit.verdict_command": _NOT_OFFERED,
     "policy.exception_command": _NOT_OFFERED,
-    "grant.take": _NO_GRANT | {"decided": "tool_gate.consumed"},
+    "grant.take": _all("UNKNOWN_GRANT", decided="tool_gate.consumed"),
     "tool.executed": _NOT_TAKEN,
     "tool.failed": _NOT_TAKEN,
     "tool.in_doubt": _NOT_TAKEN,
-    "tool.denied": _NO_GRANT | {"decided": "receipt.recorded"},
+    "tool.denied": _all("UNKNOWN_GRANT", decided="receipt.recorded"),
     "outcome.reported": _NOT_TAKEN,
     "notice.sent": _NOT_TAKEN,
     "notice.failed": _NOT_TAKEN,
 }
 """ce_type of the answer, or the code of the refusal; written from the contract, not the code."""
 
-CELLS: Final = [(ce_type, status) for ce_type in ANSWERS for status in WORLDS]
+CELLS: Final[list[tuple[str, Status]]] = [
+    (ce_type, status) for ce_type in ANSWERS for status in WORLDS
+]
 
 
 def _message(ce_type: str, status: Status, world: World) -> Input:
@@ -170,7 +178,7 @@ def test_every_cell_answers_as_documented(ce_type: str, status: Status) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ce_type", "status"), [cell for cell in CELLS if ANSWERS[cell[0]][cell[1]].isupper()]
+    ("ce_type", "status"), [(t, s) for t, s in CELLS if ANSWERS[t][s].isupper()]
 )
 def test_illegal_input_changes_nothing(ce_type: str, status: Status) -> None:
     """A refusal leaves the control point as it was, but for the list of refusals and a bound key."""

@@ -20,9 +20,12 @@ from schemas.canonical import canonical_json
 from schemas.commands import HumanDecisionCommand
 from schemas.directory import ReviewerAuthorization
 from schemas.events import (
+    CommandParked,
     CommandRefused,
+    CommandUnparked,
     HumanDecisionEvent,
     InterruptStatusChanged,
+    KeyAnswered,
     ToolGateEvent,
 )
 from schemas.execution import GrantTake, Notice, OutcomeReported
@@ -95,7 +98,8 @@ def signer_of(command: Input, **over: Any) -> Signer:
         case _:
             form = {"kind": "reviewer", "subject": command.reviewer_id}
     form |= {"tenant_id": command.tenant_id} | over
-    return Signer(**({"kid": f"key of {form['subject']}"} | form))
+    form.setdefault("kid", f"key of {form['subject']}")
+    return Signer(**form)
 
 
 @dataclass
@@ -164,14 +168,18 @@ class World:
         assert folded == step.state, "the state is the fold of its events"
         self.state = step.state
         self.events += step.events
-        ids = [event.event_id for event in self.events if has_own_id(event)]
+        ids = own_ids(self.events)
         assert len(ids) == len(set(ids)), "an event id came twice"
         return step
 
 
-def has_own_id(event: Event) -> Any:
-    """Whether it has an id of its own (KeyAnswered names another event's)."""
-    return hasattr(event, "event_id") and not hasattr(event, "key_digest")
+def own_ids(events: Iterable[Event]) -> list[str]:
+    """The ids of the events that have one of their own (KeyAnswered names another event's)."""
+    return [
+        event.event_id
+        for event in events
+        if not isinstance(event, CommandParked | CommandUnparked | KeyAnswered)
+    ]
 
 
 def of(events: Iterable[Event], kind: type[EventT]) -> list[EventT]:

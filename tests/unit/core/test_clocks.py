@@ -1,0 +1,347 @@
+"""Clocks: the ladder, expiry, and that each due timer fires once. A timeout never approves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core.step import due_timer, fire
+from core.timers import next_due, running
+from schemas.events import (
+    CommandRefused,
+    HumanDecisionEvent,
+    InterruptStatusChanged,
+    ReviewTaskEvent,
+    ToolGateEvent,
+)
+from schemas.registry import ce_type_of
+from schemas.vocabulary import OnTimeout
+from tests import examples as e
+from tests.unit.core.world import (
+    World,
+    a_decision_by,
+    a_person,
+    a_policy,
+    a_world,
+    approved,
+    asked,
+    code,
+    gates,
+    of,
+    statuses,
+    taken,
+)
+
+DAY = 86_400.0
+HOUR = 3600.0
+
+
+def _asked(rule: dict[str, Any], **request: Any) -> World:
+    return asked(a_policy(policy_version="8", rule=rule), **request)
+
+
+def test_nobody_decided_and_the_ladder_goes_on() -> None:
+    """At decide_by the interrupt escalates: the next role is asked and has its own time."""
+    world = asked()
+
+    steps = world.wait(DAY + 1)
+
+    change = world.last(InterruptStatusChanged)
+    assert [("escalated", None)] == statuses(steps)
+    assert ("head_of_enforcement", False) == (change.required_role, change.final)
+    assert e.at(2 * DAY + 1) == change.decide_by
+
+
+def test_after_the_ladder_it_expires() -> None:
+    """A ladder is finite: after its last step the interrupt expires and the gate is denied."""
+    world = asked()
+
+    steps = [*world.wait(DAY + 1), *world.wait(DAY + 1)]
+
+    assert [("escalated", None), ("expired", "expired")] == statuses(steps)
+    assert (["denied"], "expired") == (gates(steps), world.now.status)
+
+
+def test_the_escalated_role_may_decide_and_the_lower_no_longer() -> None:
+    """After an escalation the role of the step is required."""
+    world = asked()
+    world.wait(DAY + 1)
+
+    low, high = world.send(a_decision_by(e.REVIEWER)), world.send(a_decision_by("r.head"))
+
+    assert ("MISSING_ROLE", None) == (code(low), code(high))
+
+
+def test_approvals_stand_where_their_slot_remains() -> None:
+    """An escalation lifts the senior's slot; legal's slot stays, and so does its approval."""
+    slots = [{"role": "senior_reviewer"}, {"role": "legal"}]
+    world = _asked({"approvals": slots})
+    world.send(a_decision_by("r.legal"))
+    world.wait(DAY + 1)
+
+    step = world.send(a_decision_by("r.head"))
+
+    assert [("decided", "approve")] == statuses([step])
+
+
+@pytest.mark.parametrize(
+    ("action", "ends"),
+    [
+        ("escalate", ("escalated", None)),
+        ("expire", ("expired", "expired")),
+        ("cancel", ("cancelled", "cancelled")),
+        ("auto_reject", ("decided", "reject")),
+        ("defer", ("pending", None)),
+    ],
+)
+def test_no_timeout_approves(action: OnTimeout, ends: tuple[str, str | None]) -> None:
+    """Whatever the policy does at decide_by, the gate does not open and nobody has decided."""
+    world = _asked({"on_timeout": action})
+
+    steps = world.wait(DAY + 1)
+
+    assert [ends] == statuses(steps)
+    assert "opened" not in gates(steps)
+    assert [] == of(world.events, HumanDecisionEvent)
+
+
+@pytest.mark.parametrize("action", ["expire", "cancel", "auto_reject"])
+def test_an_end_by_timeout_closes_task_and_gate(action: str) -> None:
+    """A final timeout denies the gate, closes the task and names itself as the reason."""
+    world = _asked({"on_timeout": action})
+
+    steps = world.wait(DAY + 1)
+
+    assert ("denied", "closed") == (world.now.gate, world.last(ReviewTaskEvent).status)
+    assert world.last(InterruptStatusChanged).reason.startswith("timeout")
+    assert 1 == len(steps)
+
+
+def test_a_deferral_by_timeout_happens_once() -> None:
+    """on_timeout: defer gives the time a second time, visibly, and then it expires."""
+    world = _asked({"on_timeout": "defer"})
+
+    first = world.wait(DAY + 1)
+    deferred = world.last(InterruptStatusChanged)
+    second = world.wait(DAY + 1)
+
+    assert "interrupt.deferred" == ce_type_of(deferred)
+    assert e.at(2 * DAY + 1) == deferred.decide_by
+    assert [("pending", None), ("expired", "expired")] == statuses([*first, *second])
+
+
+@pytest.mark.parametrize("action", ["escalate", "defer"])
+@pytest.mark.parametrize(
+    ("request_form", "source"),
+    [
+        ({"expires_at": e.at(HOUR)}, "expires_at"),
+        ({"package": e.a_package(deadline=e.at(HOUR))}, "deadline"),
+    ],
+)
+def test_an_absolute_end_expires(action: str, request_form: dict[str, Any], source: str) -> None:
+    """The requester's own end is named as the source, and no escalation goes past it."""
+    world = _asked({"on_timeout": action}, **request_form)
+
+    steps = world.wait(HOUR + 1)
+
+    assert source == world.last(InterruptStatusChanged).decide_by_source
+    assert [("expired", "expired")] == statuses(steps)
+
+
+def test_the_earliest_end_counts() -> None:
+    """Of policy, expires_at and deadline the earliest is decide_by."""
+    package = e.a_package(deadline=e.at(2 * HOUR))
+
+    world = asked(expires_at=e.at(3 * HOUR), package=package)
+
+    assert (e.at(2 * HOUR), "deadline") == (world.now.decide_by, world.now.decide_by_source)
+
+
+def test_a_requester_cannot_gain_time() -> None:
+    """An expires_at after the policy's time changes nothing."""
+    world = asked(expires_at=e.at(30 * DAY))
+
+    assert (e.at(DAY), "policy") == (world.now.decide_by, world.now.decide_by_source)
+
+
+def test_the_requesters_end_holds_for_the_ladder_too() -> None:
+    """After an escalation an expires_at that lies earlier than the step's end is decide_by."""
+    world = asked(expires_at=e.at(DAY + HOUR))
+
+    steps = [*world.wait(DAY + 1), *world.wait(HOUR)]
+
+    assert [("escalated", None), ("expired", "expired")] == statuses(steps)
+
+
+def test_at_the_same_instant_the_absolute_end_is_named() -> None:
+    """Policy and expires_at at one instant: it expires, since an escalation gains nothing."""
+    world = asked(expires_at=e.at(DAY))
+
+    assert [("expired", "expired")] == statuses(world.wait(DAY + 1))
+
+
+def test_nobody_eligible_escalates_at_once() -> None:
+    """NO_ELIGIBLE_REVIEWER: where nobody of the directory may decide, the next role is asked."""
+    gone = [a_person(name, removed=True) for name in (e.REVIEWER, "r.lind", "r.boss")]
+    legal = a_policy(policy_version="8", rule={"approvals": [{"role": "ombud"}]})
+
+    world = a_world(legal, *gone)
+    step = world.send(e.a_request())
+
+    assert [("pending", None), ("escalated", None)] == statuses([step])
+    assert "NO_ELIGIBLE_REVIEWER" in world.last(InterruptStatusChanged).reason
+
+
+def test_a_step_that_nobody_can_answer_is_passed_over() -> None:
+    """An escalation to a role that nobody holds goes on to the next one at once."""
+    ladder = [{"role": "ombud", "within": "24h"}, {"role": "head_of_enforcement", "within": "24h"}]
+    world = _asked({"escalation": ladder, "approvals": [{"role": "senior_reviewer"}]})
+
+    steps = world.wait(DAY + 1)
+
+    assert [("escalated", None), ("escalated", None)] == statuses(steps)
+    assert 2 == world.now.ladder_step
+
+
+def test_those_barred_are_not_eligible() -> None:
+    """The only reviewer of the role drafted the package: it escalates at once."""
+    others = [a_person(name, "reviewer") for name in ("r.lind", "r.head")]
+    ladder = [{"role": "legal", "within": "24h"}]
+    policy = a_policy(policy_version="8", rule={"escalation": ladder})
+
+    world = a_world(policy, *others)
+    step = world.send(e.a_request(package=e.a_package(drafted_by=e.REVIEWER)))
+
+    assert [("pending", None), ("escalated", None)] == statuses([step])
+
+
+def test_with_nobody_left_it_waits_and_expires() -> None:
+    """Where the whole ladder finds nobody, the interrupt stays open until its time ends."""
+    world = World(directory=a_world(a_policy()).directory)
+    world.apply(
+        *(a_person(name, removed=True) for name in world.directory.tenant(e.TENANT).reviewers)
+    )
+    world.send(e.a_request())
+
+    steps = world.wait(DAY + 1)
+
+    assert [("expired", "expired")] == statuses(steps)
+
+
+def test_a_window_starts_when_the_worker_handled_the_request() -> None:
+    """A worker that was down takes nothing from the reviewers' time."""
+    world = a_world()
+
+    world.send(e.a_request(), handled_at=e.at(HOUR))
+
+    assert e.at(HOUR + DAY) == world.now.decide_by
+
+
+def test_a_worker_clock_behind_the_broker_takes_nothing_either() -> None:
+    """The window starts at the later of append time and worker clock."""
+    world = a_world()
+
+    world.send(e.a_request(), handled_at=e.at(-HOUR))
+
+    assert e.at(DAY) == world.now.decide_by
+
+
+@pytest.mark.parametrize(("seconds", "due"), [(DAY, False), (DAY + 0.000001, True)])
+def test_a_timer_fires_only_once_its_time_has_passed(seconds: float, due: bool) -> None:
+    """A record appended exactly at decide_by is still to be read, so nothing fires at D."""
+    world = asked()
+    world.clock = seconds
+
+    assert due is (due_timer(world.now, world.context()) is not None)
+
+
+def test_firing_with_nothing_due_does_nothing() -> None:
+    """A tick that comes too early has no events."""
+    world = asked()
+
+    step = fire(world.now, world.context())
+
+    assert ((), world.state) == (step.events, step.state)
+
+
+def _parked() -> World:
+    world = a_world()
+    world.send(a_decision_by(e.REVIEWER))
+    return world
+
+
+def _expiring() -> World:
+    return _asked({"on_timeout": "expire"})
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (asked, "decide_by"),
+        (_expiring, "decide_by"),
+        (approved, "grant_valid_until"),
+        (taken, "execute_within"),
+        (_parked, "park_ttl"),
+    ],
+)
+def test_each_timer_fires_once(make: Any, name: str) -> None:
+    """After it fired the same timer is not due any more, and the same step has the same bytes."""
+    world: World = make()
+    timer = running(world.now)[0]
+    world.clock += (timer.due - e.at(world.clock)).total_seconds() + 1
+
+    step, again = (fire(world.now, world.context()) for _ in range(2))
+
+    assert (name, step) == (timer.name, again)
+    assert step.events
+    assert step.state is None or timer not in running(step.state)
+
+
+def test_a_decision_cancels_the_clock() -> None:
+    """Once decided, decide_by does not run; the grant's own clock does."""
+    world = approved()
+
+    assert ["grant_valid_until"] == [timer.name for timer in running(world.now)]
+
+
+def test_a_closed_control_point_has_no_clock() -> None:
+    """After a reject nothing is due, ever."""
+    world = asked()
+    world.send(a_decision_by(e.REVIEWER, "reject"))
+
+    assert next_due(world.now) is None
+
+
+def test_an_untaken_grant_closes_by_itself() -> None:
+    """At its end an open gate expires, and the interrupt keeps the one outcome it has."""
+    world = approved()
+
+    steps = world.wait(49 * HOUR)
+
+    gate = world.last(ToolGateEvent)
+    assert (["expired"], []) == (gates(steps), statuses(steps))
+    assert world.now.grant is not None
+    assert world.now.grant.grant_id == gate.grant_id
+
+
+def test_a_taken_grant_that_nobody_reports_becomes_in_doubt() -> None:
+    """Past execute_within a human is to look; the gate stays consumed, nothing is retried."""
+    world = taken()
+
+    world.wait(HOUR + 1)
+
+    task = world.last(ReviewTaskEvent)
+    assert ("in_doubt", "in_doubt", None) == (task.change, task.status, task.actor)
+    assert ("consumed", True) == (world.now.gate, world.now.grant and world.now.grant.in_doubt)
+
+
+def test_a_late_decision_before_the_timer_fired_is_still_late() -> None:
+    """A record behind decide_by does not slip in because the timer was not fired yet."""
+    world = asked()
+    world.clock = DAY + 1
+
+    step = world.send(a_decision_by(e.REVIEWER))
+
+    assert "TOO_LATE" == code(step)
+    assert e.REVIEWER == world.last(CommandRefused).reviewer_id
