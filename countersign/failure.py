@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-import redis
 from confluent_kafka import KafkaException
 
 from consumers.queue import UnknownControlPoint
@@ -95,8 +94,6 @@ def understood(error: Exception) -> CommandFailed | None:
             return OutOfReach(f"Kafka: {error}; check COUNTERSIGN_BOOTSTRAP_SERVERS")
         case RegistryUnavailable():
             return OutOfReach(f"the schema registry does not answer: {error}")
-        case redis.ConnectionError() | redis.TimeoutError():
-            return OutOfReach("Redis does not answer; check COUNTERSIGN_REDIS_URL")
         case KafkaException():
             return _of_kafka(error)
         case _:
