@@ -111,7 +111,10 @@ def born(pid: int) -> str:
     except (ProcessLookupError, PermissionError):
         return ""
     found = subprocess.run(
-        ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+        ["ps", "-o", "stat=,lstart=", "-p", str(pid)],  # noqa: S607 - where it is, differs
+        capture_output=True,
+        text=True,
+        check=False,
     )
     state, _, began = found.stdout.strip().partition(" ")
     return "" if state.startswith("Z") else began.strip()
