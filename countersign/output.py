@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from schemas.canonical import parse_json_strict
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -28,9 +30,23 @@ def inert(value: object) -> str:
     return "".join(_escaped(char) if _acts(char) else char for char in str(value))
 
 
-def block(value: object, indent: str = "    ") -> str:
-    """Text of several lines, each inert and set in, so that none can pass for a line of ours."""
-    return "\n".join(f"{indent}{inert(line)}" for line in str(value).split("\n"))
+def outline(value: Any) -> Iterator[str]:
+    """Data as indented lines for people, inert; what is empty is left out.
+
+    Text that is itself JSON (`args_json`, a preview) is shown as what it stands for.
+    """
+    match value:
+        case dict():
+            for name, part in value.items():
+                if part not in (None, [], {}, ""):
+                    yield from _headed(f"{inert(name)}:", _opened(str(name), part))
+        case list():
+            for part in value:
+                yield from _headed("-", part)
+        case str():
+            yield from (inert(line) for line in value.rstrip("\n").split("\n"))
+        case _:
+            yield inert(json.dumps(value, default=str))
 
 
 def markup(value: object) -> str:
@@ -76,6 +92,26 @@ def say(line: str) -> None:
 def note(line: str) -> None:
     """One line beside the data, on standard error, so that standard output stays data."""
     print(inert(line), file=sys.stderr)
+
+
+def _headed(head: str, value: Any) -> Iterator[str]:
+    lines = list(outline(value))
+    if len(lines) == 1 and not isinstance(value, dict | list):
+        yield f"{head} {lines[0]}"
+    elif head == "-":
+        yield from (f"{'- ' if not number else '  '}{line}" for number, line in enumerate(lines))
+    else:
+        yield head
+        yield from (f"  {line}" for line in lines)
+
+
+def _opened(name: str, value: Any) -> Any:
+    if isinstance(value, str) and (name.endswith("_json") or name == "side_effect_preview"):
+        try:
+            return parse_json_strict(value)
+        except ValueError:
+            return value
+    return value
 
 
 def _acts(char: str) -> bool:

@@ -192,6 +192,9 @@ def _seen(history: History, facts: Sequence[Fact]) -> list[dict[str, Any]]:
                 "action_digest_named": command.action_digest if command else None,
                 "presented_at": rfc3339(shown_at) if shown_at else None,
                 "presented_digest": event.presented_digest,
+                "showing": "recorded"
+                if shown_at
+                else "not recorded; the version is what they named",
             }
         )
     return seen
@@ -261,5 +264,7 @@ def _timeline(facts: Sequence[Fact]) -> list[dict[str, Any]]:
             case _:
                 continue
         place = {"partition": fact.entry.partition, "seq": fact.entry.seq}
-        changes.append({**what, "reason": reason, "at": rfc3339(fact.at), "journal": place})
+        changes.append(
+            {**what, "reason": reason, "at": rfc3339(fact.event.occurred_at), "journal": place}
+        )
     return changes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from consumers.reading import Progress as Report
 from countersign.deployment import Deployment, deployment
 from countersign.failure import NO, AnswerIsNo
 from countersign.options import SomeId, Tenant, examples, group
-from countersign.output import JsonFlag, block, emit, note, print_json, say
+from countersign.output import JsonFlag, emit, note, outline, print_json, say
 
 app = group("What was decided and done, and the proof that the record of it is what was written.")
 
@@ -114,25 +113,15 @@ def _show(audit: Audit) -> None:
     for number, (name, question) in enumerate(QUESTIONS.items(), 1):
         print()
         say(f"{number}. {question}")
-        print(block("\n".join(_lines(audit.answers[name])) or "nothing is recorded", "   "))
+        for line in (
+            outline(audit.answers[name]) if audit.answers[name] else ["nothing is recorded"]
+        ):
+            print(f"   {line}")
     print()
     for open_question in audit.missing:
         say(f"still open: {open_question}")
     if audit.complete:
         say("complete: every question has its answer")
-
-
-def _lines(value: Any) -> Iterator[str]:
-    """An answer as indented lines, empty parts left out."""
-    rows = value if isinstance(value, list) else [value]
-    for row in rows:
-        for name, part in row.items() if isinstance(row, dict) else [("", row)]:
-            if part in (None, [], {}, ""):
-                continue
-            text = part if isinstance(part, str) else json.dumps(part, ensure_ascii=False)
-            yield f"{name}: {text}" if name else text
-        if isinstance(value, list) and row is not rows[-1]:
-            yield "-"
 
 
 @contextmanager

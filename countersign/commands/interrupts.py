@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 from consumers.audit.explain import Explanation, explained
 from countersign.deployment import Deployment, deployment
 from countersign.options import AnyTenant, SomeId, examples, group, plain
-from countersign.output import JsonFlag, block, emit, say, table
+from countersign.output import JsonFlag, emit, outline, say, table
 from countersign.task_position import TaskPosition, task_position
 from schemas.canonical import record_json
 from schemas.headers import rfc3339
-from schemas.state import ControlPointState
+from schemas.state import ControlPointState, Refusal
 
 app = group("The queue of open requests, and single control points.")
 top = plain()
@@ -114,7 +113,7 @@ def _show(state: ControlPointState) -> None:
     for approval in state.approvals:
         say(f"  approved by {approval.reviewer_id}, event {approval.event_id}")
     for refusal in state.refusals:
-        say(f"  refused {refusal.command_id} of {refusal.reviewer_id or '?'}: {refusal.code}")
+        say(f"  {_refusal(refusal)}")
     if state.accepted is not None:
         say("the agent says")
         _agent_says(whole["request"])
@@ -122,17 +121,9 @@ def _show(state: ControlPointState) -> None:
 
 def _agent_says(request: Mapping[str, Any]) -> None:
     """The request as the agent words it: set in, inert, and never mixed with what we know."""
-    package = request["package"]
     outside = {name: value for name, value in request.items() if name != "package"}
-    for name, value in {**outside, **package}.items():
-        if value in (None, [], ""):
-            continue
-        if isinstance(value, str) and "\n" not in value:
-            say(f"  {name}: {value}")
-            continue
-        say(f"  {name}:")
-        text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
-        print(block(text))
+    for line in outline({**outside, **request["package"]}):
+        print(f"  {line}")
 
 
 def _explain(explanation: Explanation, position: TaskPosition) -> None:
@@ -149,9 +140,13 @@ def _explain(explanation: Explanation, position: TaskPosition) -> None:
         timer = explanation.timer
         say(f"next clock: {timer.name} at {rfc3339(timer.due)}; then {explanation.at_timer}")
     for refusal in state.refusals:
-        who = refusal.reviewer_id or "somebody not identified"
-        say(f"refused: {refusal.command_id} of {who}: {refusal.code}")
+        say(_refusal(refusal))
     _lag(position, say)
+
+
+def _refusal(refusal: Refusal) -> str:
+    who = f" of {refusal.reviewer_id}" if refusal.reviewer_id else ""
+    return f"refused: {refusal.command_id}{who}: {refusal.code}"
 
 
 def _people(explanation: Explanation) -> None:
