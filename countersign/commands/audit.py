@@ -113,9 +113,7 @@ def _show(audit: Audit) -> None:
     for number, (name, question) in enumerate(QUESTIONS.items(), 1):
         print()
         say(f"{number}. {question}")
-        for line in (
-            outline(audit.answers[name]) if audit.answers[name] else ["nothing is recorded"]
-        ):
+        for line in list(outline(audit.answers[name])) or ["nothing is recorded"]:
             print(f"   {line}")
     print()
     for open_question in audit.missing:

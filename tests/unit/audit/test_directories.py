@@ -1,0 +1,58 @@
+"""Policies and people as they were."""
+
+from __future__ import annotations
+
+from consumers.audit.directories import DirectoryLog
+from tests import examples as e
+from tests.unit.audit.stories import directories_of
+from tests.unit.control.world import World
+
+
+def a_log() -> DirectoryLog:
+    """Two reviewers, then one of them with another role; two versions of a policy."""
+    return DirectoryLog(
+        policies=[(0, e.a_policy_document())],
+        people=[
+            (0, e.a_reviewer()),
+            (3, e.a_reviewer(roles=["head_of_enforcement"])),
+        ],
+    )
+
+
+def test_a_directory_is_what_was_before_the_offsets() -> None:
+    """The record at an offset is not yet in a directory read up to it."""
+    log = a_log()
+
+    before, after = log.at(0, 3), log.at(1, 4)
+
+    assert before.tenant(e.TENANT).policy is None
+    assert before.tenant(e.TENANT).reviewers[e.REVIEWER].roles == ["senior_reviewer"]
+    assert after.tenant(e.TENANT).policy is not None
+    assert after.tenant(e.TENANT).reviewers[e.REVIEWER].roles == ["head_of_enforcement"]
+
+
+def test_offsets_may_go_back() -> None:
+    """Another partition's journal begins anew."""
+    log = a_log()
+    late = log.latest()
+
+    assert log.at(0, 1).tenant(e.TENANT).reviewers[e.REVIEWER].roles == ["senior_reviewer"]
+    assert log.latest() == late
+
+
+def test_a_version_published_with_other_content_takes_no_effect() -> None:
+    """As in the worker: the first counts."""
+    log = a_log()
+    first = log.latest().tenant(e.TENANT).policy
+    log.policies.append((1, e.a_policy_document(document_json='{"tenant_id":"acme"}')))
+
+    assert log.latest().tenant(e.TENANT).policy == first
+
+
+def test_what_is_no_directory_record_is_left_out() -> None:
+    """Garbage on the topic stops nobody."""
+    world = World()
+    world.cluster.append("control-policy", 0, b"acme", b"garbage")
+    world.cluster.append("control-policy", 0, b"acme", None)
+
+    assert [offset for offset, _ in directories_of(world).policies] == [0]
