@@ -1,0 +1,177 @@
+"""`policy check`, `reviewers check`: errors name the line and the mend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from countersign.directory_file import changes
+from tests import examples as e
+from tests.unit.countersign.command import NOBODY, Command
+
+POLICY = """\
+tenant_id: acme
+policy_version: "7"
+role_order: [reviewer, senior_reviewer]
+defaults: {decide_within: 24h}
+rules:
+  - name: notices
+    when: {tools: ["notice.*"]}
+    approvals: [{role: senior_reviewer}]
+"""
+DIRECTORY = """\
+tenant_id: acme
+reviewers:
+  - reviewer_id: r.a
+    roles: [reviewer]
+    scopes: ["notice:approve"]
+    max_risk_level: high
+    active_until: 2027-01-01T00:00:00Z
+    delegates: [{to: r.b, from: 2026-01-01T00:00:00Z, until: 2026-02-01T00:00:00Z}]
+  - reviewer_id: r.b
+    roles: [reviewer]
+    scopes: []
+    max_risk_level: low
+agents:
+  - {agent_id: "agent:x", owner: r.a}
+"""
+
+
+def test_a_valid_policy_is_summed_up(command: Command) -> None:
+    """Tenant, version, and the digest of what would be published."""
+    Path("p.yaml").write_text(POLICY)
+
+    ran = command("policy", "check", "p.yaml", "--json")
+
+    assert ran.code == 0
+    assert (ran.json["tenant_id"], ran.json["policy_version"], ran.json["rules"]) == (
+        "acme",
+        "7",
+        1,
+    )
+
+
+def test_yaml_and_json_of_the_same_policy_have_one_digest(command: Command) -> None:
+    """The canonical form is published, not the file."""
+    import json
+
+    import yaml
+
+    Path("p.yaml").write_text(POLICY)
+    Path("p.json").write_text(json.dumps(yaml.safe_load(POLICY), indent=4))
+
+    digests = {
+        command("policy", "check", name, "--json").json["document_digest"]
+        for name in ("p.yaml", "p.json")
+    }
+
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "mend"),
+    [
+        ("rules:", "rulez:", 5, "did you mean rules?"),
+        ('"7"', "7", 2, "put it in quotes"),
+        ("24h", "1 day", 4, "write a duration"),
+        ("role: senior_reviewer", "rol: senior_reviewer", 8, "rol"),
+        ("decide_within: 24h", "on_timeout: approve", 4, "a timeout never approves"),
+        ("tenant_id: acme", "tenant_id: acme\ntenant_id: acme", 2, "stands twice"),
+        ("tenant_id: acme\n", "", 1, "tenant_id: is missing"),
+        ("[reviewer, senior_reviewer]", "[a, a]", 1, "names a role twice"),
+        ("rules:", "rules: [", 6, "not YAML"),
+    ],
+)
+def test_an_error_in_a_policy_names_its_line_and_mend(
+    command: Command, old: str, new: str, line: int, mend: str
+) -> None:
+    """`file:line: where: what`; exit 2."""
+    Path("p.yaml").write_text(POLICY.replace(old, new, 1))
+
+    ran = command("policy", "check", "p.yaml")
+
+    assert ran.code == 2
+    assert any(one.startswith(f"p.yaml:{line}:") and mend in one for one in ran.err.splitlines()), (
+        ran.err
+    )
+
+
+def test_a_mode_that_this_release_does_not_run_is_said(command: Command) -> None:
+    """The file is valid; its requests would be refused, so that is told beforehand."""
+    Path("p.yaml").write_text(POLICY.replace("    when:", "    mode: on_the_loop\n    when:"))
+
+    ran = command("policy", "check", "p.yaml")
+
+    assert (ran.code, "on_the_loop is not run by this release" in ran.err) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "mend"),
+    [
+        ("to: r.b", "to: r.c", 8, "r.c is not in this file"),
+        ("until: 2026-02-01", "until: 2025-02-01", 8, "ends before it begins"),
+        ("reviewer_id: r.b", "reviewer_id: r.a", 9, "stands twice"),
+        ("2027-01-01T00:00:00Z", "2027-01-01T00:00:00", 7, "add the time zone"),
+        ('"notice:approve"', "approve", 5, "pattern"),
+        ("max_risk_level: low", "max_risk_level: tiny", 12, "must be"),
+        ("owner:", "ownr:", 14, "did you mean owner?"),
+    ],
+)
+def test_an_error_in_a_directory_names_its_line_and_mend(
+    command: Command, old: str, new: str, line: int, mend: str
+) -> None:
+    """The same for people."""
+    Path("d.yaml").write_text(DIRECTORY.replace(old, new, 1))
+
+    ran = command("reviewers", "check", "d.yaml")
+
+    assert ran.code == 2
+    assert any(one.startswith(f"d.yaml:{line}:") and mend in one for one in ran.err.splitlines()), (
+        ran.err
+    )
+
+
+def test_a_valid_directory_is_summed_up(command: Command) -> None:
+    """Counts and the digest of the file."""
+    Path("d.yaml").write_text(DIRECTORY)
+
+    ran = command("reviewers", "check", "d.yaml", "--json")
+
+    assert (ran.code, ran.json["reviewers"], ran.json["agents"]) == (0, 2, 1)
+
+
+def test_only_what_changed_is_published_and_who_left_is_removed() -> None:
+    """Entries that differ in nothing but the file's digest are left alone."""
+    same, other, gone = (e.a_reviewer(reviewer_id=name) for name in ("same", "other", "gone"))
+    wanted = [
+        same.model_copy(update={"directory_digest": "new"}),
+        other.model_copy(update={"max_risk_level": "low", "directory_digest": "new"}),
+    ]
+
+    found = changes(list(wanted), [same, other, gone], "new")
+
+    assert [(one.reviewer_id, one.removed) for one in found if hasattr(one, "reviewer_id")] == [
+        ("other", False),
+        ("gone", True),
+    ]
+
+
+@pytest.mark.parametrize("group", ["policy", "reviewers"])
+def test_signing_is_of_a_later_release_and_refused_by_name(command: Command, group: str) -> None:
+    """To publish unsigned what was to be signed would be a lie."""
+    Path("f.yaml").write_text(POLICY if group == "policy" else DIRECTORY)
+
+    ran = command(
+        group, "apply", "f.yaml", "--key", "k.pem", settings={"BOOTSTRAP_SERVERS": NOBODY}
+    )
+
+    assert (ran.code, "--key" in ran.err, "later release" in ran.err) == (2, True, True)
+
+
+@pytest.mark.parametrize("group", ["policy", "reviewers"])
+def test_a_file_that_is_not_there_is_named(command: Command, group: str) -> None:
+    """Exit 2."""
+    ran = command(group, "check", "nowhere.yaml")
+
+    assert (ran.code, "nowhere.yaml: No such file" in ran.err) == (2, True)
