@@ -120,6 +120,8 @@ def _fetch(file: LockedFile, into: Path, base_url: str, came: Callable[[int], No
             _download(url, part, file.size, came)
             break
         except OSError as error:  # URLError and time-outs are among them
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it holds the connection
             if attempt == _TRIES - 1:
                 raise CannotStart(
                     f"{url} cannot be fetched: {_reason(error)}",

@@ -17,8 +17,8 @@ from deploy.dev_stack.process import Started, start
 VERSION: Final = "4.3.1"
 _LOG_CONFIG: Final = Path(__file__).with_name("log4j2.properties")
 _FORMAT_TIMEOUT_S: Final = 120.0
-_BYTES_MAX: Final = 5 * 1024 * 1024
-"""Above RECORD_BYTES_MAX of the topics: 4 MiB and the batch around it."""
+_BYTES_MAX: Final = 10 * 1024 * 1024
+"""Above `max.message.bytes` of every topic, and the batch around it."""
 _JVM: Final = (
     "-Xms128m",
     "-Xmx512m",

@@ -26,7 +26,7 @@ from schemas.canonical import canonical_json
 from schemas.codec import decode
 from schemas.directory import AgentRegistration, PolicyDocument, ReviewerAuthorization
 from schemas.model import Record
-from schemas.topics import RECORD_BYTES_MAX
+from schemas.topics import WRAPPED_BYTES_MAX
 from tests.examples import (
     AGENT,
     EXECUTOR,
@@ -185,7 +185,7 @@ class Deployment:
         Order holds within a package. Not for dead-letter and rekeyed, which hold original bytes.
         """
         decoded = (
-            decode(read.value, read.headers, bytes_max=RECORD_BYTES_MAX)
+            decode(read.value, read.headers, bytes_max=WRAPPED_BYTES_MAX)
             for read in self.reads(topic)
         )
         return [record for record in decoded if isinstance(record, kind)]

@@ -65,7 +65,7 @@ def pytest_terminal_summary(
 
 
 def _fault(config: pytest.Config) -> str | None:
-    needed: int = config.getoption("--require-kafka")
+    needed = int(config.getoption("--require-kafka") or 0)
     passed, skipped = config.stash[_passed], config.stash[_skipped]
     if needed and skipped:
         return f"tests against the real broker were skipped: {', '.join(sorted(skipped))}"
