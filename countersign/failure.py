@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from consumers.queue import UnknownControlPoint
 from consumers.reading import ReadStalled, TopicMissing
@@ -111,4 +111,6 @@ def _of_kafka(error: KafkaException) -> CommandFailed:
     cause = error.args[0]
     if unreachable(cause):
         return OutOfReach(f"Kafka: {cause.str()}; check COUNTERSIGN_BOOTSTRAP_SERVERS")
+    if cause.code() == KafkaError._INVALID_ARG:
+        return UsageWrong(f"Kafka's client: {cause.str()}; mend the COUNTERSIGN_KAFKA_* setting")
     return AnswerIsNo(f"Kafka says no: {cause.str()}")

@@ -127,6 +127,14 @@ def test_a_setting_that_we_rest_on_is_refused_by_name(command: Command) -> None:
     assert (ran.code, "enable.idempotence cannot be set" in ran.err) == (2, True)
 
 
+def test_a_key_that_librdkafka_does_not_know_is_a_wrong_setting(command: Command) -> None:
+    """It is named, and it is exit 2."""
+    ran = command("interrupts", "list", settings={"KAFKA_NO_SUCH_KEY": "1"})
+
+    assert (ran.code, "no.such.key" in ran.err) == (2, True)
+    assert "COUNTERSIGN_KAFKA_" in ran.err
+
+
 def test_a_broker_out_of_reach_is_exit_3(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the time a reader waits for an answer; nothing else is printed."""
     monkeypatch.setattr("consumers.reading.ANSWER_WITHIN_S", 0.5)
