@@ -11,6 +11,8 @@ from countersign.commands import (
     asking,
     audit,
     deciding,
+    demo,
+    dev,
     doctor,
     init,
     interrupts,
@@ -20,6 +22,7 @@ from countersign.commands import (
     reviewers,
     schemas,
     services,
+    topics,
 )
 from countersign.options import examples
 
@@ -48,24 +51,11 @@ def _root(
     pass
 
 
-def _meanwhile() -> None:
-    """While they are being written."""
-    from importlib import import_module
-
-    for name in ("demo", "dev", "topics"):
-        try:
-            module = import_module(f"countersign.commands.{name}")
-        except ModuleNotFoundError:
-            continue
-        if name == "demo":
-            app.command()(module.demo)
-        else:
-            app.add_typer(module.app, name=name)
-
-
 # Getting started.
-_meanwhile()
+app.add_typer(demo.app)
 app.add_typer(init.app)
+app.add_typer(dev.app, name="dev")
+app.add_typer(topics.app, name="topics")
 # Governing.
 app.add_typer(policy.app, name="policy")
 app.add_typer(reviewers.app, name="reviewers")

@@ -1,0 +1,1 @@
+"""`countersign demo`: three notices from draft to audit, on this machine, with the real services."""
