@@ -28,6 +28,7 @@ from schemas.headers import Headers
 STALLED_AFTER_S: Final = 30.0
 """An open transaction ends within its 10 s time-out; longer means something is wrong."""
 _BATCH: Final = 1000
+_POLL_S: Final = 0.5
 
 
 class TopicMissing(Exception):
@@ -95,7 +96,7 @@ def read_topic(
         position = {number: first[number] for number in open_ends}
         quiet_since = time.monotonic()
         while open_ends:
-            batch = consumer.consume(_BATCH, timeout=0.5)
+            batch = _what_came(consumer)
             for message in batch:
                 place = _partition(message)
                 position[place] = max(position[place], _next_offset(message))
@@ -123,7 +124,7 @@ def follow(config: Mapping[str, Any], topics: Sequence[str], *, from_start: bool
         start = offsets(_admin(config), places, "earliest" if from_start else "latest")
         consumer.assign([TopicPartition(*place, at) for place, at in start.items()])
         while True:
-            for message in consumer.consume(_BATCH, timeout=0.5):
+            for message in _what_came(consumer):
                 error = message.error()
                 if error is None:
                     yield _as_read(message)
@@ -148,9 +149,17 @@ def _consumer(config: Mapping[str, Any]) -> Consumer:
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
             "check.crcs": True,
+            "fetch.wait.max.ms": 20,  # an end is told when a fetch comes back empty
+            "topic.metadata.refresh.fast.interval.ms": 20,  # so is a leader, after the first look
         },
         logger=logger,
     )
+
+
+def _what_came(consumer: Consumer) -> list[Message]:
+    """Waits for one message and takes what came with it; `consume` alone waits for a whole batch."""
+    first = consumer.poll(_POLL_S)
+    return [] if first is None else [first, *consumer.consume(_BATCH, timeout=0)]
 
 
 def _partition(message: Message) -> int:
