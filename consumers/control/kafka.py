@@ -28,6 +28,7 @@ from confluent_kafka.admin import AdminClient
 from consumers.control.ports import (
     Batch,
     Change,
+    ConsumerLost,
     InputRecord,
     OutputRecord,
     Place,
@@ -44,7 +45,7 @@ TRANSACTION_TIMEOUT_MS: Final = 10_000
 """A worker that dies between two steps holds its partitions up for at most this long."""
 SESSION_TIMEOUT_MS: Final = 10_000
 POLL_INTERVAL_MAX_MS: Final = 60_000
-COMMIT_WITHIN_S: Final = 20.0
+COMMIT_WITHIN_S: Final = 12.0
 """Until the outcome counts as unknown; above transaction.timeout.ms."""
 _CALL_S: Final = 5.0
 _READ_PORTION: Final = 1000
@@ -135,13 +136,13 @@ class KafkaBroker:
         self._admin = AdminClient(config.common(), logger=logger)
         self._readers: list[Consumer] = []  # idle ones; stretches may be read side by side
         self._producer = self._new_producer()
+        self._down = self._outlived = False
         self._changes: list[Change] = []
         self._incremental = protocol == "consumer"
         self._next: dict[Place, int] = {}
         self._paused: set[Place] = set()
-        self._consumer = Consumer(
-            consumer_settings(config, protocol=protocol, instance_id=instance_id), logger=logger
-        )
+        settings = consumer_settings(config, protocol=protocol, instance_id=instance_id)
+        self._consumer = Consumer({**settings, "error_cb": self._note_error}, logger=logger)
         # Nothing happens in a callback but noting that it happened: what it raises would surface
         # from an unrelated call.
         self._consumer.subscribe(
@@ -161,6 +162,10 @@ class KafkaBroker:
         # Taken with the batch: taken at commit, after another poll, a zombie's would be accepted.
         membership = self._consumer.consumer_group_metadata()
         records = [record for message in messages if (record := self._polled(message))]
+        if self._down:
+            if not records:
+                self._ask_whether_down()
+            self._down, self._outlived = False, True
         changes, self._changes = self._changes, []
         for change in changes:
             if change.kind != "reset":  # a new assignment starts afresh, unpaused
@@ -185,6 +190,7 @@ class KafkaBroker:
         """See Broker. The old producer's transaction ends by its time-out; readers wait for it."""
         self._producer.purge()
         self._producer = self._new_producer()
+        self._outlived = False
 
     def pause(self, places: Iterable[Place]) -> None:
         """See Broker."""
@@ -198,6 +204,13 @@ class KafkaBroker:
         self._flow(self._consumer.resume, found)
         self._paused -= found
 
+    def start(self, positions: Mapping[Place, int]) -> None:
+        """See Broker. By assignment: `seek` fails on what has no position yet, and one given
+        while a position is being validated after a broker's restart is lost."""
+        self._next.update(positions)
+        self._assign_at(positions)
+        self.resume(positions)  # a pause outlives an assignment of the same partition
+
     def seek(self, positions: Mapping[Place, int]) -> None:
         """See Broker."""
         self._next.update(positions)
@@ -205,9 +218,7 @@ class KafkaBroker:
             for place, offset in positions.items():
                 self._consumer.seek(self._partition(place, offset))
         except KafkaException as error:
-            if error.args[0].code() != KafkaError._STATE:
-                raise self._failure(error) from None
-            self._assign_at(positions)
+            raise self._failure(error) from None
 
     def committed(self, places: Iterable[Place]) -> dict[Place, int]:
         """See Broker. With read_committed librdkafka asks for stable offsets only (KIP-447)."""
@@ -310,6 +321,10 @@ class KafkaBroker:
     def _transaction(
         self, outputs: Iterable[OutputRecord], positions: Mapping[Place, int], membership: object
     ) -> None:
+        if self._outlived:
+            # A producer that outlived all brokers hangs in send_offsets_to_transaction; between
+            # two transactions a new one costs nothing.
+            self.renew()
         deadline = monotonic() + COMMIT_WITHIN_S
         try:
             self._begin()
@@ -359,10 +374,7 @@ class KafkaBroker:
         return producer
 
     def _assign_at(self, positions: Mapping[Place, int]) -> None:
-        """Sets positions of partitions that are not being fetched yet: `seek` cannot.
-
-        The group does not notice; what `assign` forgets (pauses, other positions) is said again.
-        """
+        """The group does not notice; what `assign` forgets (pauses, other positions) is said again."""
         try:
             held = {self._place(item) for item in self._consumer.assignment()}
             moved = held & positions.keys()
@@ -375,6 +387,17 @@ class KafkaBroker:
                     [self._partition(p, self._next.get(p, OFFSET_STORED)) for p in held]
                 )
             self._consumer.pause([self._partition(place) for place in self._paused & held])
+        except KafkaException as error:
+            raise self._failure(error) from None
+
+    def _note_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._down = True
+
+    def _ask_whether_down(self) -> None:
+        """An idle consumer is not told that a broker is back. Raises Unavailable."""
+        try:
+            self._admin.list_topics(self._config.topic("audit-journal"), timeout=1.0)
         except KafkaException as error:
             raise self._failure(error) from None
 
@@ -397,12 +420,16 @@ class KafkaBroker:
         try:
             return {named[p]: at for p, at in offsets(self._admin, named, where).items()}
         except KafkaException as error:
+            # After a broker's restart it goes on asking with the old leader epoch, for minutes.
+            self._admin = AdminClient(self._config.common(), logger=logger)
             raise self._failure(error) from None
 
     def _polled(self, message: Message) -> InputRecord | None:
         error = message.error()
         if error is None:
             return self._record(message)
+        if error.fatal():
+            raise ConsumerLost(error.str())
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
             self._note_reset(message)
             return None

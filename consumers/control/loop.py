@@ -102,7 +102,7 @@ class Worker:
         self._owned: dict[int, Owned] = {}
         self._running: dict[int, Task] = {}
         self._troubled = False
-        self._joined = False
+        self._joined = self._left = False
 
     @property
     def running(self) -> Mapping[int, Task]:
@@ -161,7 +161,7 @@ class Worker:
             if change.kind == "reset":
                 self._check_lost(change)
                 continue
-            self._joined = True
+            self._joined, self._left = True, change.kind == "revoked"
             for topic, number in sorted(change.places):
                 if change.kind == "assigned":
                     self._owned.setdefault(number, Owned()).topics.add(topic)
@@ -382,8 +382,7 @@ class Worker:
     def _taken_over(self, number: int, taken: TakenOver) -> None:
         owned, task = self._owned[number], taken.task
         try:
-            self._broker.seek({(topic, number): at for topic, at in task.positions.items()})
-            self._broker.resume(places_of(number))
+            self._broker.start({(topic, number): at for topic, at in task.positions.items()})
         except Unavailable as away:
             self._away(away)
             self._restart(number)
@@ -462,7 +461,7 @@ class Worker:
             self._health.not_ready("tasks", said)
         elif restoring:
             self._health.not_ready("tasks", f"taking over {restoring}")
-        elif not self._joined:
+        elif not self._joined or (self._left and not self._owned):
             self._health.not_ready("tasks", "waiting for the group to give this worker partitions")
         else:
             self._health.ready("tasks")

@@ -21,7 +21,7 @@ from consumers.control.judging import GrantSigner, Judge, Known
 from consumers.control.kafka import KafkaBroker
 from consumers.control.loop import MakeJudge, Worker
 from consumers.control.outputs import Writer
-from consumers.control.ports import Broker, Unavailable
+from consumers.control.ports import Broker, ConsumerLost, Unavailable
 from consumers.control.reception import Receiver
 from consumers.control.store import RedisStore
 from consumers.health import Health, HealthServer
@@ -121,6 +121,9 @@ def run(
             metrics=metrics,
         )
         worker.run(stop)
+    except ConsumerLost as lost:
+        logger.error("consumer_lost", reason=str(lost), mend="start it again")
+        return 1
     finally:
         store.close()
         server.close()

@@ -36,6 +36,10 @@ class ProducerLost(Exception):
     every task over from the log; it is never treated as aborted."""
 
 
+class ConsumerLost(Exception):
+    """The consumer cannot go on in this process; end it, a new one takes over."""
+
+
 class TaskFenced(Exception):
     """This task cannot go on until a person looks; the others can."""
 
@@ -95,7 +99,8 @@ class Broker(Protocol):
     """
 
     def poll(self, *, records_max: int, timeout_s: float) -> Batch:
-        """Whatever came within the time, at most so many records. Keeps the membership alive."""
+        """Whatever came within the time, at most so many records. Keeps the membership alive, also
+        when it raises Unavailable; then nothing is lost. Raises ConsumerLost."""
         ...
 
     def commit(
@@ -121,8 +126,13 @@ class Broker(Protocol):
         """Records again, from where the position stands."""
         ...
 
+    def start(self, positions: Mapping[Place, int]) -> None:
+        """Records come from these offsets on; the places were paused and may never have been
+        fetched."""
+        ...
+
     def seek(self, positions: Mapping[Place, int]) -> None:
-        """The next records of these places are the ones at these offsets."""
+        """The next records of these running places are the ones at these offsets."""
         ...
 
     def committed(self, places: Iterable[Place]) -> dict[Place, int]:

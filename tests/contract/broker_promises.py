@@ -70,7 +70,8 @@ def records(batches: list[Batch]) -> list[InputRecord]:
 def joined(broker: Broker) -> None:
     """The broker has both tasks, positioned at their first records."""
     places = assigned(polled(broker, lambda found: len(assigned(found)) == 10))
-    broker.seek(broker.first_offsets(places))
+    broker.pause(places)
+    broker.start(broker.first_offsets(places))
 
 
 def read(broker: Broker, place: Place, start: int = 0) -> list[InputRecord]:

@@ -138,6 +138,11 @@ class MemoryBroker:
         """See Broker."""
         self._paused -= set(places)
 
+    def start(self, positions: Mapping[Place, int]) -> None:
+        """See Broker."""
+        self.seek(positions)
+        self.resume(positions)
+
     def seek(self, positions: Mapping[Place, int]) -> None:
         """See Broker."""
         self.hook("seek")

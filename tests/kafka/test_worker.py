@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import fastavro
+import fastavro.schema
 import pytest
 import redis
 
 import schemas
 from consumers.reading import Read
+from deploy.dev_stack.local import Isolated
 from deploy.dev_stack.local_redis import LocalRedis
 from producers.agent import RequestRefused
 from schemas.commands import HumanDecisionCommand
@@ -238,6 +240,23 @@ def test_a_redis_that_is_away_is_waited_for(
 
         assert said and outcome.approved
         eventually(worker.ready)
+
+
+def test_a_broker_that_is_away_is_waited_for(own_servers: Isolated, tmp_path: Path) -> None:
+    """/readyz names it, an idle worker's too; it goes on by itself, with what it had."""
+    with deployed(own_servers.bootstrap_servers, own_servers.redis_url, tmp_path) as made:
+        worker = made.worker()
+        made.agent().submit(e.a_request())
+        own_servers.kill_broker()
+        eventually(lambda: "kafka" in worker.get("/readyz")[1], 40)
+        assert worker.get("/livez")[0] == 200
+        own_servers.start_broker()
+        eventually(worker.ready, 60)
+
+        answer = made.reviewer().decide(e.PACKAGE_ID, "approve", version=1, comment="read")
+
+        assert isinstance(answer, HumanDecisionEvent)
+        assert statuses(made) == ["pending", "decided"]
 
 
 def test_a_worker_that_is_told_to_stop_hands_over_at_once(deployment: Deployment) -> None:
