@@ -46,7 +46,9 @@ class MemoryStore:
         self.hook("load")
         part = self._part(task)
         values = {key: part.values[key] for key in keys if key in part.values}
-        counts = {tag: sum(tag in tags for tags in part.tags.values()) for tag in TAGS}
+        counts: dict[Tag, int] = {
+            tag: sum(tag in tags for tags in part.tags.values()) for tag in TAGS
+        }
         return Loaded(part.watermark, values, min(part.due.values(), default=None), counts)
 
     def due(self, task: int, before: datetime, limit: int) -> list[bytes]:
