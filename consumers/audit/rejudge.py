@@ -21,6 +21,7 @@ from core.authentication import (
     SignerKind,
     TenantMismatch,
     Unauthenticated,
+    _session_digest,  # the very same one, or what was judged by it would not come out again
     is_signed,
 )
 from core.context import Context, Event, Input
@@ -137,7 +138,8 @@ def _contexts(
         for kind in _kinds(command):
             for tools in (("*",), ()) if kind == "executor" else ((),):
                 sid = claims.get("sid") if kind == "gateway" else None
-                signer = Signer(kid, kind, subject, tenant_id, sid=sid, tools=tools)
+                session = _session_digest(kid, sid) if isinstance(sid, str) else None
+                signer = Signer(kid, kind, subject, tenant_id, sid=session, tools=tools)
                 yield replace(base, signer=signer)
         return
     first = events[0] if events else None

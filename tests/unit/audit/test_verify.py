@@ -25,7 +25,7 @@ from tests.unit.audit.stories import (
     seq_of,
     told,
 )
-from tests.unit.control.world import World, settle, trusted
+from tests.unit.control.world import KEYS, World, settle, trusted
 
 DECISION = b"human.decision_command"
 
@@ -88,6 +88,39 @@ def test_a_deployment_without_signatures_is_proven_too() -> None:
 
     assert (counts.signatures, counts.unproven, counts.refolded) == (0, 0, 0)
     assert counts.rejudged >= 2
+
+
+def test_sessions_of_a_gateway_are_judged_again() -> None:
+    """One gateway key, two people: told apart by their sessions, refused in the same one."""
+    policy = e.a_policy_form()
+    slot = {"role": "senior_reviewer", "scope": "notice:approve", "distinct_team": True}
+    policy["rules"][0]["approvals"] = [slot, slot]
+    gateway = KEYS["r.boss"].public_jwk(tenant_ids=[e.TENANT])
+    agent = KEYS[e.AGENT].public_jwk(agent_id=e.AGENT, tenant_id=e.TENANT)
+    keys = TrustedKeys.from_jwks({"keys": [gateway, agent]})
+    world = World(policy=policy, keys=keys)
+    worker = world.worker()
+    world.request()
+    settle(worker)
+    for number, (who, session) in enumerate(
+        [(e.REVIEWER, "one"), ("r.lind", "one"), ("r.lind", "two")]
+    ):
+        command = e.a_decision(
+            reviewer_id=who, command_id=f"cmd-{number}", idempotency_key=f"key-{number}"
+        )
+        world.send(command, "r.boss", command.command_id, sub=who, sid=session)
+    settle(worker)
+    journal = journal_of(world)
+
+    counts = checked(proof_of(world, keys), journal).counts
+
+    decided = [one.verdict for one in entries_of(journal) if one.input.topic == "decision-command"]
+    assert [verdict for verdict in decided if verdict != "tick"] == [
+        "recorded",
+        "refused",
+        "recorded",
+    ]
+    assert (counts.refolded, counts.unproven) == (0, 0)
 
 
 def test_older_rules_are_refolded_not_judged_again(world: World) -> None:
