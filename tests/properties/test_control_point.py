@@ -178,6 +178,16 @@ class ControlPoint(RuleBasedStateMachine):
         self.world.wait(seconds)
         self.model.pass_time(self.world.clock)
 
+    @rule(seconds=st.sampled_from([3601.0, 90_000.0, 180_000.0]), data=st.data())
+    def race_a_clock(self, seconds: float, data: st.DataObject) -> None:
+        """A decision or a take that was appended behind a clock, and is read before it fires."""
+        self.world.clock += seconds
+        if self.model.has_grant:
+            self.take("attempt-1")
+        elif self.model.is_open:
+            self.approve(data)
+        self.wait(0.0)
+
     @invariant()
     def it_stands_where_the_model_stands(self) -> None:
         """Status, outcome, gate, version, approvals, doubt, and what waits."""

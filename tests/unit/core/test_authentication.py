@@ -159,6 +159,19 @@ def test_validly_signed_for_another_tenant() -> None:
         _decision(tenant_id="globex")()
 
 
+@pytest.mark.parametrize(
+    ("record", "key", "typ", "jti"),
+    [
+        (e.a_cancellation(), AGENT_KEY, REQUEST_TYP, e.INTERRUPT_ID),
+        (e.a_notice_sent(), EXECUTOR_KEY, EXECUTION_TYP, "notice-event-1"),
+    ],
+)
+def test_a_personal_key_has_one_name(record: Record, key: SigningKey, typ: str, jti: str) -> None:
+    """Where the record does not say who sent it, the key does; the token cannot say otherwise."""
+    with pytest.raises(Unauthenticated, match="does not belong"):
+        _signed(record, key, typ=typ, sub="someone-else", jti=jti)()
+
+
 def test_a_gateway_does_not_speak_for_agents() -> None:
     """A key that names nobody signs commands of reviewers only."""
     sign = _signed(e.a_request(), GATEWAY_KEY, typ=REQUEST_TYP, sub=e.AGENT, jti=e.INTERRUPT_ID)

@@ -193,6 +193,15 @@ def test_nobody_eligible_escalates_at_once() -> None:
     assert "NO_ELIGIBLE_REVIEWER" in world.last(InterruptStatusChanged).reason
 
 
+def test_an_escalation_at_once_has_its_whole_time() -> None:
+    """The step's time starts when the worker handled the request, as any relative window."""
+    world = a_world(a_policy(policy_version="8", rule={"approvals": [{"role": "ombud"}]}))
+
+    world.send(e.a_request(), handled_at=e.at(HOUR))
+
+    assert ("escalated", e.at(HOUR + DAY)) == (world.now.status, world.now.decide_by)
+
+
 def test_a_step_that_nobody_can_answer_is_passed_over() -> None:
     """An escalation to a role that nobody holds goes on to the next one at once."""
     ladder = [{"role": "ombud", "within": "24h"}, {"role": "head_of_enforcement", "within": "24h"}]

@@ -179,6 +179,19 @@ def test_two_parked_decisions_of_one_gateway_session_count_once() -> None:
     assert ["gateway", "gateway"] == [p.signer_kind for p in of(world.events, CommandParked)]
 
 
+def test_parked_decisions_of_two_sessions_count_as_two() -> None:
+    """Distinct sessions of one gateway stay distinct while they wait."""
+    two = [{"role": "senior_reviewer"}, {"role": "senior_reviewer"}]
+    world = a_world(a_policy(policy_version="8", rule={"approvals": two}))
+    for reviewer in (e.REVIEWER, "r.lind"):
+        command = a_decision_by(reviewer)
+        world.send(command, signer=signer_of(command, kid="gw", kind="gateway", sid=reviewer))
+
+    step = world.send(e.a_request())
+
+    assert [("pending", None), ("decided", "approve")] == statuses([step])
+
+
 def test_a_parked_session_meets_one_that_did_not_wait() -> None:
     """A session is the same before and after the package came."""
     two = [{"role": "senior_reviewer"}, {"role": "senior_reviewer"}]
