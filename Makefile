@@ -6,6 +6,8 @@ UV_VERSION := 0.13.9
 VENV := .venv
 TOOLS := .tools
 BIN := $(VENV)/bin
+# Most tests wait, for time-outs of brokers and of dead members; so more than there are cores.
+PROCESSES ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long lint clean
@@ -17,7 +19,7 @@ demo: $(VENV)/.run-ready ## the whole system on this machine; you decide on a no
 	@$(BIN)/countersign demo $(ARGS)
 
 test: $(VENV)/.dev-ready ## all tests but the long ones, the real broker and Redis included
-	@$(BIN)/python -m pytest -p tests.support.require_kafka --require-kafka=20 -m "not long" $(ARGS)
+	@$(BIN)/python -m pytest -p tests.support.require_kafka --require-kafka=60 -m "not long" -n $(PROCESSES) $(ARGS)
 
 test-long: $(VENV)/.dev-ready ## the long tests only
 	@$(BIN)/python -m pytest -m long $(ARGS)

@@ -6,7 +6,6 @@ found do not count.
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Final
 
 import pytest
@@ -30,20 +29,23 @@ def pytest_configure(config: pytest.Config) -> None:
     """Nothing has run yet."""
     config.stash[_passed] = set()
     config.stash[_skipped] = set()
+    config.pluginmanager.register(_Noting(config))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Notes how tests marked kafka end."""
-    report = yield
-    if item.get_closest_marker("kafka") is not None:
+class _Noting:
+    """Notes how tests marked kafka end, wherever they ran: reports come from every process."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """One phase of one test is over."""
+        if "kafka" not in report.keywords:
+            return
         if report.skipped and not hasattr(report, "wasxfail"):
-            item.config.stash[_skipped].add(item.nodeid)
+            self._config.stash[_skipped].add(report.nodeid)
         elif report.when == "call" and report.passed:
-            item.config.stash[_passed].add(item.nodeid)
-    return report
+            self._config.stash[_passed].add(report.nodeid)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -65,6 +67,8 @@ def pytest_terminal_summary(
 
 
 def _fault(config: pytest.Config) -> str | None:
+    if hasattr(config, "workerinput"):
+        return None  # one process of several: the one that collects their reports judges
     needed = int(config.getoption("--require-kafka") or 0)
     passed, skipped = config.stash[_passed], config.stash[_skipped]
     if needed and skipped:
