@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -118,6 +119,7 @@ def _signals_end_it() -> Iterator[None]:
 
     def end(number: int, _: FrameType | None) -> None:
         _ignore_signals()
+        os.write(sys.stderr.fileno(), b"\nended early: stopping what the demo started\n")
         raise SystemExit(_BY_SIGNAL + number)
 
     before = {number: signal.signal(number, end) for number in _SIGNALS}

@@ -20,12 +20,13 @@ from rich.text import Text
 
 from countersign.output import inert
 
-_LINE_S: Final = 0.25
+_LINE_S: Final = 0.2
 """To read a short line."""
-_PAUSE_S_MAX: Final = 4.0
+_PAUSE_S_MAX: Final = 3.0
 """Of one pause; a page can be scrolled back to, and the whole must stay under two minutes."""
 _INDENT: Final = 2
 _LABEL_COLUMNS: Final = 14
+_BAR: Final = "| "
 _READ_BYTES: Final = 4096
 
 
@@ -65,9 +66,14 @@ class Stage:
 
     def quote(self, text: str) -> None:
         """Somebody else's words, such as a mail: each line inert and behind a bar."""
+        width = self._console.width - 2 * _INDENT - len(_BAR)
         for line in text.rstrip("\n").split("\n"):
-            bar = "| " if line else "|"
-            self._write(Text.assemble((bar, "dim"), inert(line)), indent=2 * _INDENT)
+            shown = Text(inert(line))
+            # Wrapped here, so that every line on the terminal has its bar.
+            folded = shown.wrap(self._console, width) if self._console.is_terminal else [shown]
+            for part in folded:
+                bar = _BAR if part.plain else _BAR.rstrip()
+                self._write(Text.assemble((bar, "dim"), part), indent=2 * _INDENT)
 
     def page(self, text: str) -> None:
         """What another command of ours printed, set in."""

@@ -20,7 +20,7 @@ from schemas.requests import InterruptRequested
 from schemas.vocabulary import Decision
 
 ANSWER_WITHIN_S: Final = 20.0
-ASK_WITHIN_S: Final = 30.0
+ASK_WITHIN_S: Final = 20.0
 """A person who went for coffee finds the demo finished, not waiting."""
 _APPROVE, _REJECT = "approve", "reject"
 
