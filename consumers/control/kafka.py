@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from time import monotonic
 from typing import Any, Final
 from uuid import uuid4
@@ -417,12 +418,16 @@ class KafkaBroker:
 
     def _offsets(self, places: Iterable[Place], where: Any) -> dict[Place, int]:
         named = {(self._config.topic(topic), number): (topic, number) for topic, number in places}
-        try:
-            return {named[p]: at for p, at in offsets(self._admin, named, where).items()}
-        except KafkaException as error:
-            # After a broker's restart it goes on asking with the old leader epoch, for minutes.
-            self._admin = AdminClient(self._config.common(), logger=logger)
-            raise self._failure(error) from None
+        for tries_left in reversed(range(_LEADER_TRIES)):
+            try:
+                return {named[p]: at for p, at in offsets(self._admin, named, where).items()}
+            except KafkaException as error:
+                if tries_left == 0 or error.args[0].code() not in _LEADER_MOVED:
+                    raise self._failure(error) from None
+                # After a broker's restart it goes on asking with the old leader epoch, for minutes.
+                self._admin = AdminClient(self._config.common(), logger=logger)
+                Event().wait(_LEADER_WAIT_S)
+        raise AssertionError("the last try returns or raises")
 
     def _polled(self, message: Message) -> InputRecord | None:
         error = message.error()
@@ -480,6 +485,17 @@ _LOCAL: Final = frozenset(
     {KafkaError._MSG_TIMED_OUT, KafkaError.MSG_SIZE_TOO_LARGE, KafkaError._INVALID_ARG}
 )
 """Failures before anything was sent: the transaction can be aborted."""
+_LEADER_TRIES: Final = 5
+_LEADER_WAIT_S: Final = 0.2
+_LEADER_MOVED: Final = frozenset(
+    {
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+    }
+)
+"""A partition moved, or its broker came back: what the client knows of it is old."""
 _PASSING: Final = frozenset(
     {
         KafkaError._MAX_POLL_EXCEEDED,
