@@ -133,6 +133,7 @@ def isolated(directory: Path, *, say: Say = quiet) -> Iterator[Isolated]:
     Raises CannotStart.
     """
     servers = Isolated(kafka_in(directory, say=say), redis_in(directory, say=say))
+    servers.kafka.tethered = servers.redis.tethered = True
     with servers:
         servers.redis.start()
         servers.kafka.start()

@@ -32,13 +32,17 @@ _JVM: Final = (
 
 @dataclass(slots=True)
 class LocalKafka:
-    """A broker with its data and log in `home`. Nothing runs until `start`."""
+    """A broker with its data and log in `home`. Nothing runs until `start`.
+
+    tethered: it ends with the thread that starts it.
+    """
 
     java: Path
     jars: Sequence[Path]
     home: Path
     port: int
     controller_port: int
+    tethered: bool = False
     process: Started | None = field(default=None)
 
     @property
@@ -72,7 +76,12 @@ class LocalKafka:
         config.write_text(self.properties(), encoding="utf-8")
         if not (self._data / "meta.properties").exists():
             self._format(config)
-        self.process = start(self._command("kafka.Kafka", config), cwd=self.home, log=self.log)
+        self.process = start(
+            self._command("kafka.Kafka", config),
+            cwd=self.home,
+            log=self.log,
+            tethered=self.tethered,
+        )
         return self.process
 
     def wait(self) -> None:

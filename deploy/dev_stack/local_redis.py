@@ -12,11 +12,15 @@ from deploy.dev_stack.process import Started, start
 
 @dataclass(slots=True)
 class LocalRedis:
-    """A server with its data and log in `home`. Nothing runs until `start`."""
+    """A server with its data and log in `home`. Nothing runs until `start`.
+
+    tethered: it ends with the thread that starts it.
+    """
 
     program: Path
     home: Path
     port: int
+    tethered: bool = False
     process: Started | None = field(default=None)
 
     @property
@@ -60,7 +64,7 @@ class LocalRedis:
         command = [str(self.program)]
         for name, value in options.items():
             command += [f"--{name}", value]
-        self.process = start(command, cwd=data, log=self.log)
+        self.process = start(command, cwd=data, log=self.log, tethered=self.tethered)
         return self.process
 
     def wait(self) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -19,6 +20,7 @@ from typing import Final
 POLL_S: Final = 0.05
 STOP_WITHIN_S: Final = 30.0
 """A broker flushes its log when asked to stop; after that it is killed."""
+_TETHER: Final = Path(__file__).with_name("tethered.py")
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _children: dict[int, subprocess.Popen[bytes]] = {}
 """What this very process started, so that ends are collected and no zombie stays."""
@@ -76,20 +78,20 @@ class Started:
             self.kill()
 
 
-def start(
-    command: Sequence[str], *, cwd: Path, log: Path, env: Mapping[str, str] | None = None
-) -> Started:
+def start(command: Sequence[str], *, cwd: Path, log: Path, tethered: bool = False) -> Started:
     """Starts a process in a session of its own, its output in `log`, the last one in `log`.1.
 
-    A session of its own, so that Ctrl-C at the terminal does not reach it.
+    A session of its own, so that Ctrl-C at the terminal does not reach it. tethered: it is killed
+    when the calling thread ends, even if by SIGKILL.
     """
+    if tethered:
+        command = [sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), *command]
     if log.exists():
         os.replace(log, log.with_name(f"{log.name}.1"))
     with log.open("wb") as out:
         child = subprocess.Popen(
             list(command),
             cwd=cwd,
-            env=None if env is None else dict(env),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,

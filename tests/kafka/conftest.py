@@ -56,6 +56,7 @@ def deployment(servers: TestServers, tmp_path: Path) -> Iterator[Deployment]:
 def own_redis(tmp_path: Path) -> Iterator[LocalRedis]:
     """A Redis that only this test uses: to empty, kill and restart."""
     redis = redis_in(tmp_path / "own-redis")
+    redis.tethered = True
     redis.start()
     try:
         yield redis

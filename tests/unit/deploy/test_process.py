@@ -62,3 +62,24 @@ def test_the_last_log_is_kept(process: Started, tmp_path: Path) -> None:
     assert again.wait(10)
     assert tail(log) == ["again"]
     assert tail(tmp_path / "log.1") == ["here"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl(2) is Linux's")
+def test_a_tethered_process_ends_with_its_parent(tmp_path: Path) -> None:
+    """Even when that one was killed: no broker outlives a test run."""
+    code = (
+        "import sys; from pathlib import Path; from deploy.dev_stack.process import born, start; "
+        "import signal; here = Path(sys.argv[1]); "
+        f"child = start([sys.executable, '-c', {_WAITS!r}], cwd=here, log=here / 'child', "
+        "tethered=True); print(child.pid, child.born, flush=True); signal.pause()"
+    )
+    log = tmp_path / "parent"
+    parent = start([sys.executable, "-c", code, str(tmp_path)], cwd=Path.cwd(), log=log)
+    pid, began = eventually(lambda: tail(log), 10)[0].split()
+    child = Started(int(pid), began)
+    eventually(lambda: tail(tmp_path / "child") == ["here"], 10)
+    assert child.alive
+
+    parent.kill()
+
+    assert child.wait(10)
