@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import permutations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from core.limits import APPROVALS_PER_VERSION_MAX
-from core.quorum import Approver, fits, seated
 from schemas.events import HumanDecisionEvent, ToolGateEvent
-from schemas.state import Approval, Slot
+from schemas.state import Approval
 from tests import examples as e
 from tests.unit.core.world import (
     World,
@@ -27,7 +23,6 @@ from tests.unit.core.world import (
     statuses,
 )
 
-ORDER = ["reviewer", "senior_reviewer", "head_of_enforcement"]
 SENIOR: dict[str, Any] = {"role": "senior_reviewer"}
 LEGAL: dict[str, Any] = {"role": "legal"}
 HEAD: dict[str, Any] = {"role": "head_of_enforcement"}
@@ -308,37 +303,3 @@ def test_the_approvals_of_a_version_are_bounded() -> None:
     step = world.send(a_decision_by(e.REVIEWER))
 
     assert ["PACKAGE_FULL"] == codes(step)
-
-
-SLOTS = st.builds(
-    Slot,
-    role=st.sampled_from([*ORDER, "legal"]),
-    scope=st.sampled_from(["notice:approve", "legal:approve"]),
-    distinct_team=st.booleans(),
-)
-APPROVERS = st.builds(
-    lambda role, scopes, team: Approver(a_person("r.x", role, scopes=sorted(scopes), team=team)),
-    st.sampled_from([*ORDER, "legal"]),
-    st.sets(st.sampled_from(["notice:approve", "legal:approve"])),
-    st.sampled_from(["north", "south", None]),
-)
-
-
-def _by_trying(slots: list[Slot], people: list[Approver]) -> int:
-    """The most slots that can be filled, found by trying every way to sit down."""
-    best = 0
-    chairs = [*range(len(slots)), *[None] * len(people)]
-    for seats in set(permutations(chairs, len(people))):
-        filled = [(slots[s], p) for s, p in zip(seats, people, strict=True) if s is not None]
-        teams = [p.reviewer.team for _, p in filled]
-        if all(fits(s, p, ORDER) for s, p in filled) and all(
-            teams.count(p.reviewer.team) == 1 for s, p in filled if s.distinct_team
-        ):
-            best = max(best, len(filled))
-    return best
-
-
-@given(st.lists(SLOTS, min_size=1, max_size=3), st.lists(APPROVERS, max_size=4))
-def test_the_matching_is_a_maximum(slots: list[Slot], people: list[Approver]) -> None:
-    """No other way to seat the people fills more slots."""
-    assert _by_trying(slots, people) == len(seated(slots, people, ORDER))
