@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -78,7 +78,14 @@ class Started:
             self.kill()
 
 
-def start(command: Sequence[str], *, cwd: Path, log: Path, tethered: bool = False) -> Started:
+def start(
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    tethered: bool = False,
+) -> Started:
     """Starts a process in a session of its own, its output in `log`, the last one in `log`.1.
 
     A session of its own, so that Ctrl-C at the terminal does not reach it. tethered: it is killed
@@ -92,6 +99,7 @@ def start(command: Sequence[str], *, cwd: Path, log: Path, tethered: bool = Fals
         child = subprocess.Popen(
             list(command),
             cwd=cwd,
+            env=None if env is None else dict(env),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
