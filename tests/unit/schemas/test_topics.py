@@ -92,10 +92,12 @@ def test_inputs_are_partitioned_by_task() -> None:
 
 
 def test_topics_keep_what_the_contract_says() -> None:
-    """The broker's clock stamps records, and the audit is never deleted or compacted."""
+    """The broker's clock stamps records, what any producer appends can be kept whole, and the audit
+    is never deleted or compacted."""
     for spec in TOPICS.values():
         assert spec.config["message.timestamp.type"] == "LogAppendTime"
-        assert spec.config["max.message.bytes"] == "4194304"
+        wrapping = spec.name in ("audit-journal", "rekeyed", "dead-letter")
+        assert spec.config["max.message.bytes"] == ("8388608" if wrapping else "4194304")
     journal = TOPICS["audit-journal"].config
     assert (journal["cleanup.policy"], journal["retention.ms"]) == ("delete", "-1")
     assert TOPICS["interrupt-state"].config["cleanup.policy"] == "compact"
