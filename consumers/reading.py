@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from confluent_kafka import (
     TIMESTAMP_NOT_AVAILABLE,
@@ -21,7 +21,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from consumers.offsets import ANSWER_WITHIN_S, offsets
+from consumers.offsets import ANSWER_WITHIN_S, Place, offsets
 from producers.connection import logger
 from schemas.headers import Headers
 
@@ -29,6 +29,13 @@ STALLED_AFTER_S: Final = 30.0
 """An open transaction ends within its 10 s time-out; longer means something is wrong."""
 _BATCH: Final = 1000
 _POLL_S: Final = 0.5
+_LEADERLESS: Final = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
+)
 
 
 class TopicMissing(Exception):
@@ -58,11 +65,15 @@ Progress = Callable[[int, int], None]
 
 def partitions_of(config: Mapping[str, Any], topic: str) -> int:
     """How many partitions the topic has. Raises TopicMissing, KafkaException."""
-    # All topics, for asking about one by name may make it.
-    found = _admin(config).list_topics(timeout=ANSWER_WITHIN_S).topics.get(topic)
-    if found is None:
-        raise TopicMissing(topic)
-    return len(found.partitions)
+    return _partitions(AdminClient(dict(config), logger=logger), topic)
+
+
+def connected(config: Mapping[str, Any]) -> AdminClient:
+    """An admin client that has met its broker: the first question of one that has not can take
+    three seconds (measured), unless it is for the list of topics. Raises KafkaException."""
+    admin = AdminClient(dict(config), logger=logger)
+    admin.list_topics(timeout=ANSWER_WITHIN_S)
+    return admin
 
 
 def read_topic(
@@ -80,11 +91,11 @@ def read_topic(
     The ends are asked once, uncommitted records included, so that a transaction committed before
     the call is always read. Raises TopicMissing, ReadStalled, KafkaException.
     """
-    count = partitions_of(config, topic)
+    admin = AdminClient(dict(config), logger=logger)
+    count = _partitions(admin, topic)
     places = [(topic, number) for number in (range(count) if partitions is None else partitions)]
-    admin = _admin(config)
-    first = {place[1]: at for place, at in offsets(admin, places, "earliest").items()}
-    ends = {place[1]: at for place, at in offsets(admin, places, "latest").items()}
+    first = {place[1]: at for place, at in _offsets(admin, places, "earliest").items()}
+    ends = {place[1]: at for place, at in _offsets(admin, places, "latest").items()}
     first |= {number: max(at, first[number]) for number, at in (start or {}).items()}
     open_ends = {number: end for number, end in ends.items() if end > first[number]}
     if not open_ends:
@@ -118,10 +129,11 @@ def follow(config: Mapping[str, Any], topics: Sequence[str], *, from_start: bool
     """Records as they come, until the caller stops. Raises TopicMissing, KafkaException."""
     consumer = _consumer(config)
     try:
+        admin = AdminClient(dict(config), logger=logger)
         places = [
-            (topic, number) for topic in topics for number in range(partitions_of(config, topic))
+            (topic, number) for topic in topics for number in range(_partitions(admin, topic))
         ]
-        start = offsets(_admin(config), places, "earliest" if from_start else "latest")
+        start = _offsets(admin, places, "earliest" if from_start else "latest")
         consumer.assign([TopicPartition(*place, at) for place, at in start.items()])
         while True:
             for message in _what_came(consumer):
@@ -134,8 +146,12 @@ def follow(config: Mapping[str, Any], topics: Sequence[str], *, from_start: bool
         consumer.close()
 
 
-def _admin(config: Mapping[str, Any]) -> AdminClient:
-    return AdminClient(dict(config), logger=logger)
+def _partitions(admin: AdminClient, topic: str) -> int:
+    # All topics, for asking about one by name may make it.
+    found = admin.list_topics(timeout=ANSWER_WITHIN_S).topics.get(topic)
+    if found is None:
+        raise TopicMissing(topic)
+    return len(found.partitions)
 
 
 def _consumer(config: Mapping[str, Any]) -> Consumer:
@@ -154,6 +170,20 @@ def _consumer(config: Mapping[str, Any]) -> Consumer:
         },
         logger=logger,
     )
+
+
+def _offsets(
+    admin: AdminClient, places: Sequence[Place], where: Literal["earliest", "latest"]
+) -> dict[Place, int]:
+    """`offsets`, asked again while a topic that was just made finds its leaders."""
+    deadline = time.monotonic() + ANSWER_WITHIN_S
+    while True:
+        try:
+            return offsets(admin, places, where)
+        except KafkaException as error:
+            if error.args[0].code() not in _LEADERLESS or time.monotonic() >= deadline:
+                raise
+            time.sleep(_POLL_S)
 
 
 def _what_came(consumer: Consumer) -> list[Message]:

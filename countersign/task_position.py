@@ -10,8 +10,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicP
 from confluent_kafka.admin import AdminClient
 
 from consumers.offsets import ANSWER_WITHIN_S, offsets
-from consumers.reading import partitions_of, read_topic
-from producers.connection import logger
+from consumers.reading import connected, partitions_of, read_topic
 from schemas.topics import INPUT_TOPICS, partition_for, record_key
 
 GROUP: Final = "control-worker"
@@ -41,7 +40,7 @@ def task_position(
     """Where the package's task stands. Raises TopicMissing, KafkaException."""
     count = partitions_of(config, named(INPUT_TOPICS[0]))
     partition = partition_for(record_key(tenant_id, decision_package_id), count)
-    admin = AdminClient(dict(config), logger=logger)
+    admin = connected(config)
     group = named(GROUP)
     places = {name: (named(name), partition) for name in INPUT_TOPICS}
     ends = offsets(admin, places.values(), "latest")

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import TopicCollection
-from confluent_kafka.admin import AdminClient
 
 from consumers.audit.directories import PEOPLE, POLICIES, DirectoryLog, read_directories
 from consumers.audit.history import JOURNAL
 from consumers.audit.verify import Counts, PartitionProof
 from consumers.offsets import ANSWER_WITHIN_S, offsets
-from consumers.reading import Progress, partitions_of, read_topic
+from consumers.reading import Progress, connected, partitions_of, read_topic
 from consumers.settings import Settings
 from core.directory import Directory
 from core.journal import genesis
 from core.jwk import TrustedKeys
-from producers.connection import logger
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ def journal_identity(settings: Settings) -> Identity:
     """The identity of this deployment's journal. Raises TopicMissing, KafkaException."""
     topic = settings.topic(JOURNAL)
     partitions_of(settings.admin_config(), topic)
-    admin = AdminClient(settings.admin_config(), logger=logger)
+    admin = connected(settings.admin_config())
     asked: Any = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_WITHIN_S)
     described = asked[topic].result(timeout=2 * ANSWER_WITHIN_S)
     cluster = admin.list_topics(timeout=ANSWER_WITHIN_S).cluster_id
@@ -86,7 +84,7 @@ class _Known:
         if policy_offset > self._ends[0] or directory_offset > self._ends[1]:
             config, named = self._settings.admin_config(), self._settings.topic
             places = [(named(POLICIES), 0), (named(PEOPLE), 0)]
-            ends = offsets(AdminClient(config, logger=logger), places, "latest")
+            ends = offsets(connected(config), places, "latest")
             self._log = read_directories(config, named, self.registry)
             self._ends = (ends[places[0]], ends[places[1]])
         return self._log.at(policy_offset, directory_offset)

@@ -27,6 +27,7 @@ class Ran:
     @property
     def json(self) -> Any:
         """Its standard output as JSON."""
+        assert self.out, f"nothing on standard output, exit {self.code}: {self.err}"
         return json.loads(self.out)
 
 
