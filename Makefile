@@ -19,7 +19,7 @@ demo: $(VENV)/.run-ready ## the whole system on this machine; you decide on a no
 	@$(BIN)/countersign demo $(ARGS)
 
 test: $(VENV)/.dev-ready ## all tests but the long ones, the real broker and Redis included
-	@$(BIN)/python -m pytest -p tests.support.require_kafka --require-kafka=60 -m "not long" -n $(PROCESSES) $(ARGS)
+	@$(BIN)/python -m pytest -p tests.support.require_kafka --require-kafka=60 -m "not long" -n $(PROCESSES) --dist worksteal $(ARGS)
 
 test-long: $(VENV)/.dev-ready ## the long tests only
 	@$(BIN)/python -m pytest -m long $(ARGS)
