@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID, uuid5
 
 NAMESPACE: Final = UUID("6c1d1f9a-3f0b-5a55-9a0e-0c9b6a4b7f11")
+
+
+def input_origin(topic: str, partition: int, offset: int, append_time: datetime) -> str:
+    """What the ids of an input come from: its coordinates and its effective append time.
+
+    The time keeps two deployments apart whose topics have the same names.
+    """
+    return f"{topic}/{partition}/{offset}@{append_time.astimezone(UTC).isoformat()}"
 
 
 def derived_id(origin: str, kind: str) -> str:

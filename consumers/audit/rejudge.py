@@ -27,6 +27,7 @@ from core.authentication import (
 from core.context import Context, Event, Input
 from core.directory import Directory
 from core.grants import grant_claims
+from core.identifiers import input_origin
 from core.jws import b64url
 from core.step import Step, fire, judge
 from schemas.codec import SchemaIds
@@ -118,7 +119,7 @@ def _base(
     return Context(
         now=place.append_time,
         handled_at=entry.context.handled_at,
-        origin=f"{place.topic}/{place.partition}/{place.offset}",
+        origin=input_origin(place.topic, place.partition, place.offset, place.append_time),
         signer=None,
         failure=None,
         tenant=directory.tenant(tenant_id),

@@ -114,7 +114,7 @@ class Judge:
         context = Context(
             now=origin.append_time,
             handled_at=now,
-            origin=str(origin),
+            origin=origin.identity,
             signer=received.signer,
             failure=received.failure,
             tenant=self.known.directory.tenant(command.tenant_id),
@@ -199,7 +199,7 @@ class Judge:
         return Context(
             now=origin.append_time,
             handled_at=now,
-            origin=str(origin),
+            origin=origin.identity,
             signer=None,
             failure=None,
             tenant=self.known.directory.tenant(tenant_id),

@@ -86,9 +86,7 @@ def run(
     metrics = Metrics(registry)
     metrics.unsigned_mode.set(1 if insecure_unsigned else 0)
     health = Health(stalled_after_s=STALLED_AFTER_S)
-    server = HealthServer(
-        health, host=settings.metrics_host, port=settings.metrics_port, registry=registry
-    )
+    server = _server(settings, health, registry)
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -129,6 +127,18 @@ def run(
         server.close()
     logger.info("stopped")
     return 0
+
+
+def _server(settings: Settings, health: Health, registry: CollectorRegistry) -> HealthServer:
+    try:
+        return HealthServer(
+            health, host=settings.metrics_host, port=settings.metrics_port, registry=registry
+        )
+    except OSError as error:
+        raise SettingsError(
+            f"COUNTERSIGN_METRICS_PORT: cannot listen on {settings.metrics_host}:"
+            f"{settings.metrics_port}: {error.strerror}; choose another port, 0 for any free one"
+        ) from None
 
 
 def judge_maker(

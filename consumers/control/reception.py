@@ -17,6 +17,7 @@ from core.authentication import (
     is_signed,
 )
 from core.context import Input
+from core.identifiers import input_origin
 from core.jwk import TrustedKeys
 from schemas.codec import SchemaIds, Undecodable, decode
 from schemas.directory import ClockTick
@@ -45,6 +46,11 @@ class Origin:
 
     def __str__(self) -> str:
         return f"{self.topic}/{self.partition}/{self.offset}"
+
+    @property
+    def identity(self) -> str:
+        """What ids are derived from."""
+        return input_origin(self.topic, self.partition, self.offset, self.append_time)
 
 
 @dataclass(frozen=True, slots=True)
