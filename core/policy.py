@@ -8,8 +8,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
+from core.calendar import Weekday, date_text, stretch, zone_name
 from core.limits import DURATION_S_MAX, LADDER_STEPS_MAX, ROLES_MAX, RULES_MAX, SLOTS_MAX
 from schemas.model import Id, Line
 from schemas.vocabulary import AuthorityTransition, ControlMode, OnTimeout, RiskLevel
@@ -32,6 +40,11 @@ def duration_s(text: object) -> int:
 Duration = Annotated[int, BeforeValidator(duration_s)]
 """Written as `90s`, `15m`, `8h` or `7d`; held in seconds."""
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Stretch = Annotated[tuple[int, int], BeforeValidator(stretch)]
+"""Written as `09:00-17:00`; held in minutes after midnight."""
+Priority = Annotated[int, Field(ge=0, le=9)]
+Reopening = Literal["allow", "exception"]
+"""Whether a package may reopen a closed one by itself, or only under a policy exception."""
 
 
 def _not_approve(value: object) -> object:
@@ -77,6 +90,23 @@ class Defaults(_Part):
     comment_required: list[RiskLevel] = []
     objection_window: Duration = 3600
     audit_sample: Share = 0.0
+    priority: Priority = 0
+    claim_for: Duration = 1800
+    calendar: Line | None = None
+    exception_max: Duration = 30 * 86400
+    reopening: Reopening = "allow"
+    decisions_per_hour_max: Annotated[int, Field(ge=1)] | None = None
+
+
+class Calendar(_Part):
+    """Working hours and holidays; `hours` by weekday, such as `mon: ["09:00-17:00"]`."""
+
+    name: Line
+    zone: Annotated[str, AfterValidator(zone_name)]
+    hours: Annotated[dict[Weekday, list[Stretch]], Field(min_length=1)]
+    holidays: Annotated[
+        list[Annotated[str, BeforeValidator(date_text)]], Field(max_length=1024)
+    ] = []
 
 
 class ToolRow(_Part):
@@ -119,6 +149,12 @@ class Rule(_Part):
     comment_required: list[RiskLevel] | None = None
     objection_window: Duration | None = None
     audit_sample: Share | None = None
+    priority: Priority | None = None
+    claim_for: Duration | None = None
+    calendar: Line | None = None
+    exception_max: Duration | None = None
+    reopening: Reopening | None = None
+    decisions_per_hour_max: Annotated[int, Field(ge=1)] | None = None
 
 
 class Policy(_Part):
@@ -128,6 +164,8 @@ class Policy(_Part):
     policy_version: Annotated[str, Field(min_length=1, max_length=128)]
     unsigned_requests: Literal["refuse", "allow"] = "refuse"
     dual_control: bool = False
+    reapply_to_open: bool = False
+    calendars: Annotated[list[Calendar], Field(max_length=64)] = []
     role_order: Annotated[list[Line], Field(min_length=1, max_length=ROLES_MAX)]
     defaults: Defaults = Defaults()
     tools: Annotated[list[ToolRow], Field(max_length=RULES_MAX)] = []
@@ -141,6 +179,10 @@ class Policy(_Part):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two rules are named {name!r}; give each rule its own name")
+        calendars = [calendar.name for calendar in self.calendars]
+        for name in (self.defaults.calendar, *(rule.calendar for rule in self.rules)):
+            if name is not None and name not in calendars:
+                raise ValueError(f"no calendar is named {name!r}; add it to calendars")
         for row in self.tools:
             role = row.min_reviewer_role
             if role is not None and role not in self.role_order:

@@ -8,7 +8,14 @@ from pydantic import Field
 
 from schemas.model import Id, Key, Line, Lines, Record, Text, Timestamp
 from schemas.requests import ToolCall
-from schemas.vocabulary import Decision, ExceptionAction, TaskAction, Verdict
+from schemas.vocabulary import (
+    CommentKind,
+    Decision,
+    ExceptionAction,
+    ExceptionKind,
+    TaskAction,
+    Verdict,
+)
 
 
 class Command(Record):
@@ -66,6 +73,9 @@ class ReviewTaskCommand(Command):
     presented_digest: Line | None = Field(
         default=None, description="present: digest of what was shown."
     )
+    kind: CommentKind | None = Field(
+        default=None, description="comment: condition_met ends a deferral; null is a note."
+    )
 
 
 class GrantRevocationCommand(Command):
@@ -93,3 +103,9 @@ class PolicyExceptionCommand(Command):
     requested_exception: Text = Field(description="What is excepted.")
     justification: Text = Field(description="Why.")
     expires_at: Timestamp | None = Field(default=None, description="When the exception ends.")
+    kind: ExceptionKind | None = Field(
+        default=None, description="The rule that is lifted; null: it is only put on record."
+    )
+    applies_to: Id | None = Field(
+        default=None, description="The one package it is for; null: the package itself."
+    )

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from schemas.model import Count, Id, Ids, Line, Lines, Record, Text, Timestamp
-from schemas.vocabulary import RiskLevel
+from schemas.vocabulary import ExceptionChange, ExceptionKind, RiskLevel
 
 
 class PolicyDocument(Record):
@@ -26,6 +26,14 @@ class Delegation(Record):
     valid_until: Timestamp = Field(description="Until when.")
 
 
+class Absence(Record):
+    """A time in which a reviewer does not decide; the delegate, if named, may for them."""
+
+    valid_from: Timestamp = Field(description="From when.")
+    valid_until: Timestamp = Field(description="Until when.")
+    delegate: Id | None = Field(default=None, description="Who stands in.")
+
+
 class ReviewerAuthorization(Record):
     """What a reviewer may do (requirements, section 8)."""
 
@@ -40,6 +48,12 @@ class ReviewerAuthorization(Record):
     delegates: Annotated[list[Delegation], Field(max_length=64)] = Field(
         default=[], description="Delegations given."
     )
+    absences: Annotated[list[Absence], Field(max_length=64)] = Field(
+        default=[], description="Absences declared."
+    )
+    linked_identities: Ids = Field(
+        default=[], description="Other ids of the same person, such as a service account."
+    )
     removed: bool = Field(default=False, description="No longer in the directory.")
     directory_digest: Line = Field(description="SHA-256 of the file it came from.")
 
@@ -53,6 +67,37 @@ class AgentRegistration(Record):
     may_request_for: Ids = Field(default=[], description="Requesters it may speak for.")
     removed: bool = Field(default=False, description="No longer in the directory.")
     directory_digest: Line = Field(description="SHA-256 of the file it came from.")
+
+
+class PolicyExceptionChanged(Record):
+    """A policy exception was granted, revoked or has ended (section 23); never a precedent: it is
+    for one package, until one time."""
+
+    event_id: Id = Field(description="Id of this event.")
+    tenant_id: Id = Field(description="The tenant.")
+    decision_package_id: Id = Field(description="The package at which it was granted.")
+    exception_id: Id = Field(description="The exception.")
+    change: ExceptionChange = Field(description="granted, revoked or expired.")
+    policy_id: Line = Field(description="The policy that is excepted.")
+    requested_exception: Text = Field(description="What is excepted.")
+    justification: Text = Field(description="Why.")
+    kind: ExceptionKind | None = Field(default=None, description="The rule that is lifted.")
+    applies_to: Id = Field(description="The one package it is for.")
+    approver_id: Id = Field(description="Who granted it.")
+    expires_at: Timestamp = Field(description="When it ends.")
+    decision_event_id: Id = Field(description="The decision that granted or revoked it.")
+    occurred_at: Timestamp = Field(description="When it changed.")
+
+
+class ReviewerCapChanged(Record):
+    """A reviewer has decided as many packages as the policy allows for an hour (section 17)."""
+
+    event_id: Id = Field(description="Id of this event.")
+    tenant_id: Id = Field(description="The tenant.")
+    reviewer_id: Id = Field(description="The reviewer.")
+    capped_until: Timestamp = Field(description="Until then they decide nothing.")
+    decided: Count = Field(description="Decisions counted within the hour.")
+    occurred_at: Timestamp = Field(description="When it was counted.")
 
 
 class ClockTick(Record):

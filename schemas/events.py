@@ -7,12 +7,20 @@ from typing import Literal
 from pydantic import Field
 
 from schemas.model import Count, Id, Ids, Key, Line, Lines, Record, Text, Timestamp
+from schemas.requests import ToolCall
 from schemas.vocabulary import (
+    AuthorityTransition,
     Code,
+    CommentKind,
+    Difference,
+    ExceptionKind,
     GateChange,
     InterruptStatus,
     RecordedDecision,
     Routing,
+    TaskChange,
+    TaskStatus,
+    Verdict,
 )
 
 
@@ -30,6 +38,27 @@ class OverrideRecord(Record):
     override_decision: Text = Field(description="What was decided instead.")
     override_reason: Text = Field(description="Why.")
     evidence_refs: Lines = Field(default=[], description="Evidence for the override.")
+    original_action: Text | None = Field(
+        default=None, description="The action the package proposed, in words."
+    )
+    original_action_digest: Line | None = Field(
+        default=None, description="Digest of the tool call the package proposed."
+    )
+    override_tool_call: ToolCall | None = Field(
+        default=None, description="The action decided on instead; null opens nothing."
+    )
+
+
+class ExceptionTerms(Record):
+    """What a policy exception excepts, for which package and how long (section 23)."""
+
+    exception_id: Id = Field(description="The exception.")
+    policy_id: Line = Field(description="The policy that is excepted.")
+    requested_exception: Text = Field(description="What is excepted.")
+    justification: Text = Field(description="Why.")
+    kind: ExceptionKind | None = Field(default=None, description="The rule that is lifted.")
+    applies_to: Id = Field(description="The one package it is for.")
+    expires_at: Timestamp = Field(description="When it ends.")
 
 
 class HumanDecisionEvent(Record):
@@ -77,6 +106,18 @@ class HumanDecisionEvent(Record):
     reviewer_rationale: Text | None = Field(
         default=None, description="The reviewer's own rationale."
     )
+    authority_transition: AuthorityTransition | None = Field(
+        default=None, description="The authority boundary that the action crosses."
+    )
+    defer_until: Timestamp | None = Field(default=None, description="defer: hidden until then.")
+    defer_condition: Line | None = Field(
+        default=None, description="defer: hidden until this is met."
+    )
+    grant_id: Id | None = Field(default=None, description="revoke: the grant taken back.")
+    verdict: Verdict | None = Field(default=None, description="audit_verdict: the verdict.")
+    policy_exception: ExceptionTerms | None = Field(
+        default=None, description="grant_exception, revoke_exception: the exception."
+    )
 
 
 class InterruptStatusChanged(Record):
@@ -102,8 +143,17 @@ class InterruptStatusChanged(Record):
     decide_by_source: Line | None = Field(
         default=None, description="Where decide_by comes from: policy, expires_at or deadline."
     )
+    decide_from: Timestamp | None = Field(
+        default=None, description="When the time to decide began; SLA warnings count from it."
+    )
     deferred_until: Timestamp | None = Field(
         default=None, description="Set when it was just deferred: hidden from the queue until then."
+    )
+    defer_condition: Line | None = Field(
+        default=None, description="Set when it was just deferred until this is met."
+    )
+    authority_transition: AuthorityTransition | None = Field(
+        default=None, description="The authority boundary that the action crosses."
     )
     occurred_at: Timestamp = Field(description="When it changed.")
 
@@ -139,6 +189,9 @@ class ToolGateEvent(Record):
         default=[], description="Approvals counted, completing one last."
     )
     policy_version: Line = Field(description="The policy the plan was made under.")
+    authority_transition: AuthorityTransition | None = Field(
+        default=None, description="The authority boundary that the action crosses."
+    )
     occurred_at: Timestamp = Field(description="When it changed.")
 
 
@@ -150,8 +203,8 @@ class ReviewTaskEvent(Record):
     tenant_id: Id = Field(description="The tenant.")
     interrupt_id: Id = Field(description="The interrupt it is for.")
     decision_package_id: Id = Field(description="The package.")
-    change: Line = Field(description="What changed, such as created, escalated, closed, in_doubt.")
-    status: Line = Field(description="open, in_doubt or closed.")
+    change: TaskChange = Field(description="What changed, such as created, claimed, closed.")
+    status: TaskStatus = Field(description="open, in_doubt, audit or closed.")
     required_role: Line = Field(description="Role that is asked now.")
     priority: Line = Field(description="low, medium, high or critical.")
     assigned_to: Id | None = Field(default=None, description="Who holds it.")
@@ -160,6 +213,25 @@ class ReviewTaskEvent(Record):
     actor: Id | None = Field(default=None, description="Who changed it; null: the system.")
     command_id: Id | None = Field(default=None, description="The ReviewTaskCommand it answers.")
     comment: Text | None = Field(default=None, description="A comment.")
+    comment_kind: CommentKind | None = Field(
+        default=None, description="commented: note or condition_met."
+    )
+    lease_until: Timestamp | None = Field(
+        default=None, description="claimed: when the claim ends by itself."
+    )
+    presented_digest: Line | None = Field(
+        default=None, description="presented: digest of what was shown."
+    )
+    sla_percent: Count | None = Field(
+        default=None, description="sla_warning: how much of the time is gone, 50 or 80."
+    )
+    difference: Difference | None = Field(
+        default=None, description="difference: how receipt and grant disagree."
+    )
+    package_version: Count | None = Field(default=None, description="The package version.")
+    authority_transition: AuthorityTransition | None = Field(
+        default=None, description="The authority boundary that the action crosses."
+    )
     occurred_at: Timestamp = Field(description="When it changed.")
 
 

@@ -44,6 +44,15 @@ class JournalContext(Record):
     signer_id: Line | None = Field(default=None, description="Who the signature says it was.")
     sampled: bool = Field(default=False, description="Drawn for an audit afterwards.")
     timer: Line | None = Field(default=None, description="The timer that fired, when one did.")
+    review_context_offset: Count = Field(
+        default=0, description="review-context was read up to here."
+    )
+    draw: Count = Field(
+        default=0, description="Drawn with a secret for sampling: 0 to 2^53 - 1, the lowest first."
+    )
+    task_full: bool = Field(
+        default=False, description="Whether the task had no room for another open interrupt."
+    )
 
 
 class JournalEntry(Record):

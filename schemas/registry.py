@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, get_args
 
 from schemas.commands import (
     AuditVerdictCommand,
@@ -14,7 +14,14 @@ from schemas.commands import (
     PolicyExceptionCommand,
     ReviewTaskCommand,
 )
-from schemas.directory import AgentRegistration, ClockTick, PolicyDocument, ReviewerAuthorization
+from schemas.directory import (
+    AgentRegistration,
+    ClockTick,
+    PolicyDocument,
+    PolicyExceptionChanged,
+    ReviewerAuthorization,
+    ReviewerCapChanged,
+)
 from schemas.events import (
     CommandParked,
     CommandRefused,
@@ -39,7 +46,8 @@ from schemas.execution import (
 from schemas.journal import JournalCheckpoint, JournalEntry
 from schemas.model import Record
 from schemas.requests import InterruptCancelled, InterruptRequested
-from schemas.state import ControlPointState, PackageAccepted
+from schemas.state import ControlPointState, PackageAccepted, PackageReplanned
+from schemas.vocabulary import ExceptionChange, TaskChange
 
 INPUT_TYPES: Final[Mapping[str, type[Record]]] = MappingProxyType(
     {
@@ -74,10 +82,12 @@ OUTPUT_TYPES: Final[Mapping[str, type[Record]]] = MappingProxyType(
         "human.decision_recorded": HumanDecisionEvent,
         **{f"interrupt.{change}": InterruptStatusChanged for change in _STATUS_TYPES},
         **{f"tool_gate.{gate}": ToolGateEvent for gate in _GATE_TYPES},
+        **{f"{_REVIEW_TASK_PREFIX}{change}": ReviewTaskEvent for change in get_args(TaskChange)},
         **{
-            f"{_REVIEW_TASK_PREFIX}{change}": ReviewTaskEvent
-            for change in ("created", "escalated", "closed", "in_doubt")
+            f"policy_exception.{change}": PolicyExceptionChanged
+            for change in get_args(ExceptionChange)
         },
+        "reviewer.capped": ReviewerCapChanged,
         "command.refused": CommandRefused,
         "audit.journal_entry": JournalEntry,
         "audit.journal_checkpoint": JournalCheckpoint,
@@ -86,13 +96,14 @@ OUTPUT_TYPES: Final[Mapping[str, type[Record]]] = MappingProxyType(
         "reviewer.authorization": ReviewerAuthorization,
         "agent.registration": AgentRegistration,
         "package.accepted": PackageAccepted,
+        "package.replanned": PackageReplanned,
         "command.parked": CommandParked,
         "command.unparked": CommandUnparked,
         "key.answered": KeyAnswered,
         "receipt.recorded": ReceiptRecorded,
     }
 )
-"""What the worker and the directory commands write. Other changes of `review_task.` are open."""
+"""What the worker, the directory commands and the balancer write."""
 
 RECORD_TYPES: Final[Mapping[str, type[Record]]] = MappingProxyType({**OUTPUT_TYPES, **INPUT_TYPES})
 """Both. Where a name stands in both (`interrupt.cancelled`), the input's record."""
@@ -111,7 +122,8 @@ _FIXED_TYPES: Final[Mapping[type[Record], str]] = MappingProxyType(
     {
         model: ce_type
         for ce_type, model in (*OUTPUT_TYPES.items(), *INPUT_TYPES.items())
-        if model not in (InterruptStatusChanged, ToolGateEvent, ReviewTaskEvent)
+        if model
+        not in (InterruptStatusChanged, ToolGateEvent, ReviewTaskEvent, PolicyExceptionChanged)
     }
 )
 
@@ -144,6 +156,8 @@ _TOPICS: Final[Mapping[type[Record], str]] = MappingProxyType(
         PolicyDocument: "control-policy",
         ReviewerAuthorization: "reviewer-directory",
         AgentRegistration: "reviewer-directory",
+        PolicyExceptionChanged: "review-context",
+        ReviewerCapChanged: "review-context",
     }
 )
 
@@ -157,16 +171,15 @@ def ce_type_of(record: Record) -> str:
             return f"tool_gate.{record.gate}"
         case ReviewTaskEvent():
             return f"{_REVIEW_TASK_PREFIX}{record.change}"
+        case PolicyExceptionChanged():
+            return f"policy_exception.{record.change}"
         case _:
             return _FIXED_TYPES[type(record)]
 
 
 def models_of(ce_type: str) -> tuple[type[Record], ...]:
     """The records a `ce_type` may name: none, one, or both meanings of `interrupt.cancelled`."""
-    found = [table[ce_type] for table in (INPUT_TYPES, OUTPUT_TYPES) if ce_type in table]
-    if not found and ce_type.startswith(_REVIEW_TASK_PREFIX):
-        found = [ReviewTaskEvent]
-    return tuple(found)
+    return tuple(table[ce_type] for table in (INPUT_TYPES, OUTPUT_TYPES) if ce_type in table)
 
 
 def topic_of(record: Record | type[Record]) -> str | None:

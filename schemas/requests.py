@@ -49,6 +49,9 @@ class MemoryApprovalPackage(Record):
     sensitivity: Line = Field(description="Sensitivity class of the memory.")
     retention: Line = Field(description="How long it would be kept.")
     proposed_by: Id = Field(description="The agent that proposes it.")
+    supersedes: Id | None = Field(
+        default=None, description="The stored memory that this one replaces."
+    )
 
 
 class Dissent(Record):

@@ -10,16 +10,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.events import CommandParked
-from schemas.model import Count, Id, Ids, Key, Line, Lines, Record, Timestamp
+from schemas.events import CommandParked, ExceptionTerms, OverrideRecord
+from schemas.model import Count, Id, Ids, Key, Line, Lines, Record, Text, Timestamp
 from schemas.requests import InterruptRequested
 from schemas.vocabulary import (
+    AuthorityTransition,
     Code,
+    CommentKind,
     ControlMode,
+    Difference,
     GateState,
     InterruptStatus,
     OnTimeout,
+    Outcome,
     RiskLevel,
+    Verdict,
 )
 
 Seconds = Annotated[int, Field(ge=0)]
@@ -40,6 +45,27 @@ class LadderStep(Record):
 
     role: Line = Field(description="Role that is asked.")
     within_s: Seconds = Field(description="How long it has, in seconds.")
+
+
+class WorkHours(Record):
+    """A stretch of one weekday in which time counts."""
+
+    weekday: Annotated[int, Field(ge=0, le=6)] = Field(description="0 Monday to 6 Sunday.")
+    opens_min: Annotated[int, Field(ge=0, le=1440)] = Field(description="Minutes after midnight.")
+    closes_min: Annotated[int, Field(ge=0, le=1440)] = Field(description="Minutes after midnight.")
+
+
+class WorkCalendar(Record):
+    """When time counts: working hours in a time zone, less holidays (section 14)."""
+
+    name: Line = Field(description="Its name in the policy.")
+    zone: Line = Field(description="IANA time zone, such as Europe/Berlin.")
+    hours: Annotated[list[WorkHours], Field(min_length=1, max_length=64)] = Field(
+        description="The working hours of a week."
+    )
+    holidays: Annotated[list[Line], Field(max_length=1024)] = Field(
+        default=[], description="Dates on which no time counts, YYYY-MM-DD."
+    )
 
 
 class Plan(Record):
@@ -67,6 +93,20 @@ class Plan(Record):
     audit_sample: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         default=0.0, description="Share that is audited afterwards."
     )
+    authority_transition: AuthorityTransition | None = Field(
+        default=None, description="The authority boundary that the action crosses."
+    )
+    priority: Annotated[int, Field(ge=0, le=9)] = Field(
+        default=0, description="Rank in the queue before risk and deadline; 9 comes first."
+    )
+    claim_for_s: Seconds = Field(default=1800, description="How long a claim holds, in seconds.")
+    exception_max_s: Seconds = Field(
+        default=30 * 86400, description="How long a policy exception may hold, in seconds."
+    )
+    calendar: WorkCalendar | None = Field(
+        default=None, description="When policy time counts; null: always."
+    )
+    exceptions: Ids = Field(default=[], description="Policy exceptions the intake rested on.")
 
 
 class Lineage(Record):
@@ -77,6 +117,16 @@ class Lineage(Record):
     drafters: Ids = Field(description="Who drafted any version.")
     owners: Ids = Field(default=[], description="Owners of the signing agents.")
     claimed: Ids = Field(default=[], description="Those above that are claimed, not verified.")
+
+
+class PackageReplanned(Record):
+    """An open package got the plan of a newer policy that asks for it. Journal only."""
+
+    event_id: Id = Field(description="Id of the event.")
+    tenant_id: Id = Field(description="The tenant.")
+    decision_package_id: Id = Field(description="The package.")
+    plan: Plan = Field(description="The new plan.")
+    occurred_at: Timestamp = Field(description="When.")
 
 
 class PackageAccepted(Record):
@@ -113,6 +163,49 @@ class Approval(Record):
     event_id: Id = Field(description="The decision event.")
 
 
+class PendingOverride(Record):
+    """An override that waits for a second person of its authority."""
+
+    by: Approval = Field(description="Who overrode; the event is the override's.")
+    record: OverrideRecord = Field(description="What it says.")
+    action_digest: Line = Field(description="Digest of the overriding action.")
+
+
+class Presented(Record):
+    """The current version was shown to a reviewer."""
+
+    reviewer_id: Id = Field(description="To whom.")
+    presented_at: Timestamp = Field(description="When it was first shown.")
+    presented_digest: Line | None = Field(default=None, description="Digest of what was shown.")
+
+
+class TaskComment(Record):
+    """A comment on the package, over all its versions."""
+
+    by: Id = Field(description="Who wrote it.")
+    kind: CommentKind = Field(default="note", description="note or condition_met.")
+    text: Text = Field(description="Its beginning; the event has it whole.")
+    version: Count = Field(description="The version it is about.")
+    occurred_at: Timestamp = Field(description="When.")
+
+
+class Audit(Record):
+    """The sampled audit of the decision."""
+
+    review_task_id: Id = Field(description="Its task.")
+    opened_at: Timestamp = Field(description="When it was opened.")
+    verdict: Verdict | None = Field(default=None, description="Null while it is open.")
+
+
+class GrantedException(Record):
+    """A policy exception that was granted at this control point."""
+
+    terms: ExceptionTerms = Field(description="What it excepts.")
+    approver_id: Id = Field(description="Who granted it.")
+    decision_event_id: Id = Field(description="The decision.")
+    ended: bool = Field(default=False, description="Revoked or expired.")
+
+
 class Grant(Record):
     """The grant of an open gate and what became of it."""
 
@@ -127,6 +220,12 @@ class Grant(Record):
     receipt_type: Line | None = Field(default=None, description="ce_type of the latest receipt.")
     receipt_ids: Ids = Field(default=[], description="Receipts recorded.")
     in_doubt: bool = Field(default=False, description="Raised to a human.")
+    tool_name: Id = Field(description="The tool it is for.")
+    effect_type: Id = Field(description="Kind of effect.")
+    differences: Annotated[list[Difference], Field(max_length=16)] = Field(
+        default=[], description="How receipts and grant were found to disagree."
+    )
+    outcome: Outcome | None = Field(default=None, description="How it went, as last reported.")
 
 
 class AnsweredKey(Record):
@@ -167,8 +266,32 @@ class ControlPointState(Record):
     deferred: bool = Field(default=False, description="Whether the one deferral is used.")
     decide_by: Timestamp | None = Field(default=None, description="When it expires or escalates.")
     decide_by_source: Line | None = Field(default=None, description="Where decide_by comes from.")
+    decide_from: Timestamp | None = Field(
+        default=None, description="When the time to decide began."
+    )
+    sla_warned: Count = Field(default=0, description="Per cent of that time last warned of.")
+    deferred_until: Timestamp | None = Field(
+        default=None, description="Hidden from the queue until then."
+    )
+    defer_condition: Line | None = Field(default=None, description="What ends the deferral.")
+    assigned_to: Id | None = Field(default=None, description="Who holds the review task.")
+    lease_until: Timestamp | None = Field(default=None, description="When the claim ends.")
+    recused: Ids = Field(default=[], description="Reviewers who stepped aside, of any version.")
+    presented: Annotated[list[Presented], Field(max_length=64)] = Field(
+        default=[], description="To whom this version was shown."
+    )
+    comments: Annotated[list[TaskComment], Field(max_length=64)] = Field(
+        default=[], description="Comments of all versions, oldest first."
+    )
     approvals: Annotated[list[Approval], Field(max_length=64)] = Field(
         default=[], description="Approvals of this version."
+    )
+    override: PendingOverride | None = Field(
+        default=None, description="An override that waits for its confirmation, or had it."
+    )
+    audit: Audit | None = Field(default=None, description="The sampled audit.")
+    exceptions: Annotated[list[GrantedException], Field(max_length=64)] = Field(
+        default=[], description="Policy exceptions granted here."
     )
     grant: Grant | None = Field(default=None, description="The current grant.")
     decision_event_id: Id | None = Field(default=None, description="The decision that closed it.")

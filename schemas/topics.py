@@ -24,15 +24,15 @@ class TopicSpec:
     """What a topic must be.
 
     `partitions`: "task" = as many as there are tasks (`COUNTERSIGN_PARTITIONS`), "one" = one.
-    `key`: "package" = `tenant/package`, "tenant", "reviewer" = `tenant/reviewer`, "source" = the
-    raw key of the record it was.
+    `key`: "package" = `tenant/package`, "tenant", "reviewer" = `tenant/reviewer`, "exception" =
+    `tenant/exception` or `tenant/reviewer`, "source" = the raw key of the record it was.
     """
 
     name: str
     written_by: str
     retention_ms: int = FOR_EVER
     cleanup: Literal["delete", "compact"] = "delete"
-    key: Literal["package", "tenant", "reviewer", "source"] = "package"
+    key: Literal["package", "tenant", "reviewer", "exception", "source"] = "package"
     partitions: Literal["task", "one"] = "task"
     record_bytes_max: int = RECORD_BYTES_MAX
 
@@ -74,6 +74,7 @@ TOPICS: Final[Mapping[str, TopicSpec]] = MappingProxyType(
             TopicSpec("rekeyed", "worker", 7 * _DAY_MS, record_bytes_max=WRAPPED_BYTES_MAX),
             TopicSpec("control-policy", "policy apply", key="tenant", partitions="one"),
             TopicSpec("reviewer-directory", "reviewers apply", key="reviewer", partitions="one"),
+            TopicSpec("review-context", "worker, balancer", key="exception", partitions="one"),
             TopicSpec(
                 "dead-letter",
                 "worker",
@@ -109,6 +110,9 @@ def key_of(record: Record) -> bytes | None:
         case "reviewer-directory":
             person = getattr(record, "reviewer_id", None) or getattr(record, "agent_id")  # noqa: B009
             return record_key(getattr(record, "tenant_id"), person)  # noqa: B009
+        case "review-context":
+            some_id = getattr(record, "exception_id", None) or getattr(record, "reviewer_id")  # noqa: B009
+            return record_key(getattr(record, "tenant_id"), some_id)  # noqa: B009
         case _:
             package = getattr(record, "package", record)
             package_id = getattr(package, "decision_package_id", None)

@@ -46,9 +46,34 @@ GateChange = Literal["opened", "denied", "revoked", "expired", "consumed"]
 TaskAction = Literal["claim", "release", "assign", "comment", "present", "recuse"]
 Verdict = Literal["agree", "disagree", "defect"]
 ExceptionAction = Literal["grant", "revoke"]
+ExceptionKind = Literal["missing_evidence", "threshold", "reopening", "outside_sla"]
+ExceptionChange = Literal["granted", "revoked", "expired"]
+CommentKind = Literal["note", "condition_met"]
+TaskStatus = Literal["open", "in_doubt", "audit", "closed"]
+TaskChange = Literal[
+    "created",
+    "claimed",
+    "released",
+    "assigned",
+    "commented",
+    "presented",
+    "recused",
+    "escalated",
+    "deferred",
+    "resumed",
+    "sla_warning",
+    "replanned",
+    "closed",
+    "in_doubt",
+    "difference",
+    "audit_opened",
+    "audit_closed",
+]
 Outcome = Literal["ok", "incident", "reversed"]
 OnTimeout = Literal["escalate", "expire", "cancel", "defer", "auto_reject"]
 Routing = Literal["drafting", "evidence"]
+
+Difference = Literal["without_take", "other_action", "contradiction"]
 
 Code = Literal[
     # identity and idempotency
