@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from core.authentication import Signer, TenantMismatch, Unauthenticated
 from core.directory import TenantContext
@@ -15,6 +16,7 @@ from schemas.commands import (
     PolicyExceptionCommand,
     ReviewTaskCommand,
 )
+from schemas.directory import PolicyExceptionChanged
 from schemas.events import (
     CommandParked,
     CommandRefused,
@@ -37,7 +39,7 @@ from schemas.execution import (
     ToolInDoubt,
 )
 from schemas.requests import InterruptCancelled, InterruptRequested
-from schemas.state import PackageAccepted
+from schemas.state import PackageAccepted, PackageReplanned
 
 ReviewerCommand = (
     HumanDecisionCommand
@@ -64,11 +66,17 @@ Event = (
     | ReviewTaskEvent
     | CommandRefused
     | PackageAccepted
+    | PackageReplanned
+    | PolicyExceptionChanged
     | CommandParked
     | CommandUnparked
     | KeyAnswered
     | ReceiptRecorded
 )
+
+
+DRAW_MAX: Final = 2**53 - 1
+"""The largest draw; it is never sampled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,9 @@ class Context:
 
     now: effective append time of the input, by which it is judged. handled_at: the worker's clock,
     from which relative windows start when it is later. origin: `topic/partition/offset` of the
-    original record; ids are derived from it. failure: why authentication failed, if it did.
+    original record; ids are derived from it. failure: why authentication failed, if it did. draw: 0 to
+    DRAW_MAX, drawn with a secret; under the policy's share of it, the decision is audited. task_full:
+    there is no room for another open interrupt.
     """
 
     now: datetime
@@ -89,6 +99,8 @@ class Context:
     park_ttl: timedelta
     unsigned: bool = False
     signature_present: bool = True
+    draw: int = DRAW_MAX
+    task_full: bool = False
 
     @property
     def window_start(self) -> datetime:

@@ -15,9 +15,21 @@ from typing import assert_never
 from pydantic import ValidationError
 
 from core.policy import Policy, parse_policy
-from schemas.directory import AgentRegistration, PolicyDocument, ReviewerAuthorization
+from schemas.directory import (
+    AgentRegistration,
+    PolicyDocument,
+    PolicyExceptionChanged,
+    ReviewerAuthorization,
+    ReviewerCapChanged,
+)
 
-DirectoryRecord = PolicyDocument | ReviewerAuthorization | AgentRegistration
+DirectoryRecord = (
+    PolicyDocument
+    | ReviewerAuthorization
+    | AgentRegistration
+    | PolicyExceptionChanged
+    | ReviewerCapChanged
+)
 
 
 class DirectoryRefused(ValueError):
@@ -34,6 +46,10 @@ class TenantContext:
         default_factory=lambda: MappingProxyType({})
     )
     agents: Mapping[str, AgentRegistration] = field(default_factory=lambda: MappingProxyType({}))
+    exceptions: Mapping[str, PolicyExceptionChanged] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    caps: Mapping[str, ReviewerCapChanged] = field(default_factory=lambda: MappingProxyType({}))
 
     def reviewer(self, reviewer_id: str, now: datetime) -> ReviewerAuthorization | None:
         """The reviewer's authorization if it is in force at `now`."""
@@ -65,6 +81,12 @@ class Directory:
             case AgentRegistration():
                 agents = {**tenant.agents, record.agent_id: record}
                 tenant = replace(tenant, agents=MappingProxyType(agents))
+            case PolicyExceptionChanged():
+                exceptions = {**tenant.exceptions, record.exception_id: record}
+                tenant = replace(tenant, exceptions=MappingProxyType(exceptions))
+            case ReviewerCapChanged():
+                caps = {**tenant.caps, record.reviewer_id: record}
+                tenant = replace(tenant, caps=MappingProxyType(caps))
             case _:
                 assert_never(record)
         return Directory(MappingProxyType({**self.tenants, record.tenant_id: tenant}))

@@ -180,9 +180,9 @@ class Policy(_Part):
             if names.count(name) > 1:
                 raise ValueError(f"two rules are named {name!r}; give each rule its own name")
         calendars = [calendar.name for calendar in self.calendars]
-        for name in (self.defaults.calendar, *(rule.calendar for rule in self.rules)):
-            if name is not None and name not in calendars:
-                raise ValueError(f"no calendar is named {name!r}; add it to calendars")
+        for chosen in (self.defaults.calendar, *(rule.calendar for rule in self.rules)):
+            if chosen is not None and chosen not in calendars:
+                raise ValueError(f"no calendar is named {chosen!r}; add it to calendars")
         for row in self.tools:
             role = row.min_reviewer_role
             if role is not None and role not in self.role_order:
