@@ -180,12 +180,13 @@ def _signer(key: TrustedKey, claims: Mapping[str, Any], expected: _Expected) -> 
         kind=kind,
         subject=sub,
         tenant_id=tenant_id,
-        sid=_session_digest(key.kid, sid) if kind == "gateway" and sid is not None else None,
+        sid=session_digest(key.kid, sid) if kind == "gateway" and sid is not None else None,
         tools=key.tools if kind == "executor" else (),
     )
 
 
-def _session_digest(kid: str, sid: str) -> str:
+def session_digest(kid: str, sid: str) -> str:
+    """What stands for a gateway's session in the log: 32 hex digits."""
     return hashlib.sha256(f"{kid}\x00{sid}".encode()).hexdigest()[:32]
 
 

@@ -6,18 +6,29 @@ from the message or a model. Every rule that fails is named, in the order of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from core.directory import TenantContext
 from core.lineage import barred
+from core.needs import Act, Need, need_of
 from core.planning import meets_role, risk_rank
 from core.quorum import Approver, current_slots, same_approver, seated
 from schemas.directory import ReviewerAuthorization
 from schemas.requests import DecisionPackage
-from schemas.state import Approval, ControlPointState, Plan, Slot
-from schemas.vocabulary import Code, Decision
+from schemas.state import Approval, ControlPointState, Plan
+from schemas.vocabulary import Code
+
+_HELD: Final[frozenset[Act]] = frozenset(
+    {"approve", "reject", "revise", "request_more_evidence", "escalate", "defer", "claim"}
+)
+"""Acts that only the holder of a held review task may do."""
+_BRAKES: Final[frozenset[Act]] = frozenset(
+    {"object", "revoke", "revoke_exception", "assign", "take_part", "claim"}
+)
+"""Acts that stop something or decide nothing: nobody is too busy for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,7 @@ class Claim:
     """
 
     reviewer_id: str
-    decision: Decision
+    act: Act
     on_behalf_of: str | None = None
     kid: str | None = None
     sid: str | None = None
@@ -51,11 +62,38 @@ class Claim:
 def failures(
     state: ControlPointState, claim: Claim, tenant: TenantContext, now: datetime
 ) -> list[Failure]:
-    """Every personal rule that fails, from UNKNOWN_REVIEWER to NO_OPEN_SLOT, in order."""
-    found = _personal_failures(state, claim, tenant, now)
-    if claim.decision == "approve":
+    """Every personal rule that fails, from UNKNOWN_REVIEWER to NOT_ASSIGNEE, in order, and at its
+    end DECISION_NOT_ALLOWED for who has decided enough for this hour."""
+    found = personal_failures(state, claim, tenant, now)
+    reviewer = tenant.reviewer(claim.reviewer_id, now)
+    until = is_absent(reviewer, now) if reviewer is not None else None
+    if until is not None:
+        message = (
+            f"{claim.reviewer_id} is absent until {until.isoformat()}; the delegate may decide, or "
+            "end the absence in the directory"
+        )
+        found.insert(0, Failure("UNKNOWN_REVIEWER", message))
+    if claim.act == "approve":
         found += _approval_failures(state, claim, tenant, now, found)
+    holder = holder_of(state, now) if claim.act in _HELD else None
+    if holder is not None and holder not in identities_of(claim.persons, tenant):
+        message = f"{holder} holds the review task; ask them to release it, or assign it anew"
+        found.append(Failure("NOT_ASSIGNEE", message))
+    cap = tenant.caps.get(claim.reviewer_id)
+    if cap is not None and claim.act not in _BRAKES and now < cap.capped_until:
+        message = (
+            f"{claim.reviewer_id} has decided {cap.decided} packages within the hour, as many as "
+            f"the policy allows; decide again after {cap.capped_until.isoformat()}"
+        )
+        found.append(Failure("DECISION_NOT_ALLOWED", message))
     return found
+
+
+def holder_of(state: ControlPointState, now: datetime) -> str | None:
+    """Who holds the review task; a claim ends with its lease."""
+    if state.lease_until is not None and now > state.lease_until:
+        return None
+    return state.assigned_to
 
 
 def standing_approvals(
@@ -65,7 +103,7 @@ def standing_approvals(
     return [
         approval
         for approval in state.approvals
-        if not _personal_failures(state, _claim_of(approval), tenant, now)
+        if not personal_failures(state, _claim_of(approval), tenant, now)
     ]
 
 
@@ -80,18 +118,19 @@ def counted_approvals(
 
 
 def can_be_decided(state: ControlPointState, tenant: TenantContext, now: datetime) -> bool:
-    """Whether the people of today could fill the slots at all."""
+    """Whether the people of today could fill the slots at all; who is absent is not there."""
     assert state.accepted is not None
     slots = current_slots(state)
     eligible = [
         Approver(person)
         for person in tenant.reviewers.values()
-        if not _personal_failures(state, Claim(person.reviewer_id, "approve"), tenant, now)
+        if is_absent(person, now) is None
+        and not personal_failures(state, Claim(person.reviewer_id, "approve"), tenant, now)
     ]
     return len(seated(slots, eligible, state.accepted.plan.role_order)) == len(slots)
 
 
-def _personal_failures(
+def personal_failures(
     state: ControlPointState, claim: Claim, tenant: TenantContext, now: datetime
 ) -> list[Failure]:
     """UNKNOWN_REVIEWER to CONFLICT_OF_INTEREST: what does not depend on other people's approvals."""
@@ -106,10 +145,10 @@ def _personal_failures(
                 "add them with `reviewers apply`",
             )
         ]
-    plan, slots = accepted.plan, current_slots(state)
-    found = _standing(reviewer, claim.decision, plan, slots)
+    plan, need = accepted.plan, need_of(state, claim.act)
+    found = _standing(reviewer, need, plan)
     principal = tenant.reviewer(claim.on_behalf_of, now) if claim.on_behalf_of else None
-    if claim.on_behalf_of and not _delegated(principal, claim, plan, slots, now):
+    if claim.on_behalf_of and not _delegated(principal, claim, need, plan, now):
         found.append(
             Failure(
                 "DELEGATION_INVALID",
@@ -117,16 +156,31 @@ def _personal_failures(
                 "covers this; add it to the directory or decide in your own name",
             )
         )
-    people = claim.persons & barred(accepted.lineage)
-    if people:
+    if need.independent:
+        found += _dependence(state, claim, tenant, [r for r in (reviewer, principal) if r])
+    return found
+
+
+def _dependence(
+    state: ControlPointState,
+    claim: Claim,
+    tenant: TenantContext,
+    people: Sequence[ReviewerAuthorization],
+) -> list[Failure]:
+    """SEPARATION_OF_DUTIES, CONFLICT_OF_INTEREST: what ties a person to the package."""
+    assert state.accepted is not None
+    found = []
+    identities = identities_of(claim.persons, tenant)
+    tied = identities & barred(state.accepted.lineage)
+    if tied:
         found.append(
             Failure(
                 "SEPARATION_OF_DUTIES",
-                f"{', '.join(sorted(people))} requested, drafted or owns this package; "
+                f"{', '.join(sorted(tied))} requested, drafted or owns this package; "
                 "another reviewer must decide",
             )
         )
-    conflict = _conflict(accepted.request.package, [r for r in (reviewer, principal) if r])
+    conflict = _conflict(state.accepted.request.package, people)
     if conflict:
         found.append(
             Failure(
@@ -134,7 +188,23 @@ def _personal_failures(
                 f"a declared conflict with {conflict}; another reviewer must decide",
             )
         )
+    recused = identities & set(state.recused)
+    if recused and not conflict:
+        message = f"{', '.join(sorted(recused))} stepped aside; another reviewer must decide"
+        found.append(Failure("CONFLICT_OF_INTEREST", message))
     return found
+
+
+def identities_of(persons: Iterable[str], tenant: TenantContext) -> frozenset[str]:
+    """The people under every id they are known to have: linked identities are one person."""
+    names = frozenset(persons)
+    return names.union(*(tenant.identities.get(name, frozenset()) for name in names))
+
+
+def is_absent(reviewer: ReviewerAuthorization, now: datetime) -> datetime | None:
+    """Until when the reviewer is absent; None: they are there."""
+    ends = [a.valid_until for a in reviewer.absences if a.valid_from <= now <= a.valid_until]
+    return max(ends, default=None)
 
 
 def _approval_failures(
@@ -146,7 +216,8 @@ def _approval_failures(
 ) -> list[Failure]:
     """DUPLICATE_APPROVER, or NO_OPEN_SLOT for a person who has role and scope."""
     standing = standing_approvals(state, tenant, now)
-    if any(same_approver(claim.persons, claim.kid, claim.sid, approval) for approval in standing):
+    people = identities_of(claim.persons, tenant)
+    if any(same_approver(people, claim.kid, claim.sid, approval) for approval in standing):
         return [
             Failure(
                 "DUPLICATE_APPROVER",
@@ -179,23 +250,26 @@ def _claim_of(approval: Approval) -> Claim:
     return Claim(approval.reviewer_id, "approve", principal, approval.kid, approval.sid)
 
 
-def _standing(
-    reviewer: ReviewerAuthorization, decision: Decision, plan: Plan, slots: list[Slot]
-) -> list[Failure]:
+def _standing(reviewer: ReviewerAuthorization, need: Need, plan: Plan) -> list[Failure]:
     """MISSING_SCOPE, MISSING_ROLE, RISK_ABOVE_LIMIT: what one person holds."""
     found = []
-    approves = decision == "approve"
-    wanted = {slot.scope for slot in slots} if approves else {f"{plan.subject}:{decision}"}
-    if not wanted & set(reviewer.scopes):
-        names = " or ".join(sorted(wanted))
+    held = set(reviewer.scopes)
+    if need.subject is not None:
+        if not any(scope.startswith(f"{need.subject}:") for scope in held):
+            message = f"{reviewer.reviewer_id} has no scope of {need.subject}"
+            found.append(Failure("MISSING_SCOPE", message))
+    elif not need.scopes & held:
+        names = " or ".join(sorted(need.scopes))
         found.append(Failure("MISSING_SCOPE", f"{reviewer.reviewer_id} lacks the scope {names}"))
     order = plan.role_order
-    if not any(meets_role(order, role, slot.role) for role in reviewer.roles for slot in slots):
-        names = ", ".join(sorted({slot.role for slot in slots}))
+    if need.roles is not None and not any(
+        meets_role(order, held_role, role) for held_role in reviewer.roles for role in need.roles
+    ):
+        names = ", ".join(sorted(need.roles))
         found.append(
             Failure("MISSING_ROLE", f"{reviewer.reviewer_id} holds no role that is asked: {names}")
         )
-    if risk_rank(plan.effective_risk) > risk_rank(reviewer.max_risk_level):
+    if need.risk and risk_rank(plan.effective_risk) > risk_rank(reviewer.max_risk_level):
         found.append(
             Failure(
                 "RISK_ABOVE_LIMIT",
@@ -209,22 +283,24 @@ def _standing(
 def _delegated(
     principal: ReviewerAuthorization | None,
     claim: Claim,
+    need: Need,
     plan: Plan,
-    slots: list[Slot],
     now: datetime,
 ) -> bool:
     """Whether the principal lent authority to the claimant, now, and has it to lend."""
-    return (
-        principal is not None
-        and any(
-            lent.to == claim.reviewer_id and lent.valid_from <= now <= lent.valid_until
-            for lent in principal.delegates
-        )
-        and not _standing(principal, claim.decision, plan, slots)
+    if principal is None:
+        return False
+    lent = any(
+        lent.to == claim.reviewer_id and lent.valid_from <= now <= lent.valid_until
+        for lent in principal.delegates
+    ) or any(
+        absence.delegate == claim.reviewer_id and absence.valid_from <= now <= absence.valid_until
+        for absence in principal.absences
     )
+    return lent and not _standing(principal, need, plan)
 
 
-def _conflict(package: DecisionPackage, people: list[ReviewerAuthorization]) -> str | None:
+def _conflict(package: DecisionPackage, people: Sequence[ReviewerAuthorization]) -> str | None:
     entities = {f"{package.subject_type}:{package.subject_id}", *package.subject_relations}
     return next(
         (entity for person in people for entity in person.conflicts if entity in entities), None

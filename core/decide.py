@@ -8,18 +8,30 @@ from __future__ import annotations
 
 from typing import Literal
 
+from core.auditing import verdict_received
 from core.authentication import TenantMismatch
 from core.authority import Failure
 from core.context import Context, Event, Input, Receipt, ReviewerCommand
-from core.decisions import decision_received
+from core.decisions import decision_received, objection_after
+from core.excepting import exception_received
 from core.execution import receipt_received, take_received
 from core.intake import request_received
 from core.limits import PARKED_CHARS_MAX, PARKED_PER_PACKAGE_MAX
+from core.overriding import override_received
 from core.refusals import BINDING, answered_before, key_answered, refused
+from core.revoking import revocation_received
 from core.transitions import TRANSITIONS, Cell
 from core.withdrawal import cancel_received
+from core.work import work_received
 from schemas.canonical import canonical_json, record_json
-from schemas.commands import HumanDecisionCommand
+from schemas.commands import (
+    AuditVerdictCommand,
+    GrantRevocationCommand,
+    HumanDecisionCommand,
+    HumanOverrideCommand,
+    PolicyExceptionCommand,
+    ReviewTaskCommand,
+)
 from schemas.events import CommandParked
 from schemas.execution import GrantTake
 from schemas.registry import ce_type_of
@@ -30,7 +42,7 @@ from schemas.vocabulary import Code
 
 def decide(state: ControlPointState | None, command: Input, context: Context) -> list[Event]:
     """The events of one input record; never none."""
-    failure = _not_admitted(command, context)
+    failure = not_admitted(command, context)
     if failure is not None:
         return [refused(state, command, context, [failure])]
     if isinstance(command, ReviewerCommand):
@@ -46,10 +58,10 @@ def decide(state: ControlPointState | None, command: Input, context: Context) ->
             return request_received(state, command, context, "reopen")
         case InterruptCancelled() if state is not None and cell in ("cancel", "withdraw"):
             return cancel_received(state, command, context, cell)
-        case HumanDecisionCommand() if cell == "park":
+        case _ if isinstance(command, ReviewerCommand) and cell == "park":
             return [_parked_or_refused(state, command, context)]
-        case HumanDecisionCommand() if state is not None and cell == "decide":
-            return decision_received(state, command, context)
+        case _ if isinstance(command, ReviewerCommand) and state is not None:
+            return _commanded(state, command, context, cell)
         case GrantTake() if state is not None and cell == "take":
             return take_received(state, command, context)
         case _ if isinstance(command, Receipt) and state is not None and cell == "receive":
@@ -58,7 +70,31 @@ def decide(state: ControlPointState | None, command: Input, context: Context) ->
             return _refused_by_table(state, command, context, cell)
 
 
-def _not_admitted(command: Input, context: Context) -> Failure | None:
+def _commanded(
+    state: ControlPointState, command: ReviewerCommand, context: Context, cell: Cell
+) -> list[Event]:
+    """A reviewer's command on a known package, by the rule of its cell."""
+    match command:
+        case HumanDecisionCommand() if cell == "decide":
+            return decision_received(state, command, context)
+        case HumanDecisionCommand() if cell == "objection":
+            return objection_after(state, command, context)
+        case HumanOverrideCommand() if cell == "override":
+            return override_received(state, command, context)
+        case ReviewTaskCommand() if cell == "work":
+            return work_received(state, command, context)
+        case GrantRevocationCommand() if cell == "revoke":
+            return revocation_received(state, command, context)
+        case AuditVerdictCommand() if cell == "audit":
+            return verdict_received(state, command, context)
+        case PolicyExceptionCommand() if cell == "exception":
+            return exception_received(state, command, context)
+        case _:
+            return _refused_by_table(state, command, context, cell)
+
+
+def not_admitted(command: Input, context: Context) -> Failure | None:
+    """UNAUTHENTICATED or TENANT_MISMATCH, if so."""
     if isinstance(context.failure, TenantMismatch):
         return Failure("TENANT_MISMATCH", str(context.failure))
     if context.signer is None and not _unsigned_allowed(command, context):
@@ -82,7 +118,7 @@ def _unsigned_allowed(command: Input, context: Context) -> bool:
 
 
 def _parked_or_refused(
-    state: ControlPointState | None, command: HumanDecisionCommand, context: Context
+    state: ControlPointState | None, command: ReviewerCommand, context: Context
 ) -> Event:
     body, signer = canonical_json(record_json(command)), context.signer
     kind: Literal["reviewer", "gateway"] = (
@@ -124,11 +160,9 @@ def _refused_by_table(
 
 def _code_of(cell: Cell) -> Code:
     match cell:
-        case "not_offered":
-            return "DECISION_NOT_ALLOWED"
         case (
-            "open" | "supersede" | "reopen" | "park" | "decide" | "cancel" | "withdraw" | "take"
-            | "receive"
+            "open" | "supersede" | "reopen" | "park" | "decide" | "objection" | "override" | "work"
+            | "revoke" | "audit" | "exception" | "cancel" | "withdraw" | "take" | "receive"
         ):  # fmt: skip
             raise AssertionError(f"the rule {cell} was not reached")
         case "UNAUTHENTICATED" | "TENANT_MISMATCH" | "DUPLICATE_COMMAND" | "IDEMPOTENCY_CONFLICT":
@@ -144,9 +178,11 @@ def _message_of(cell: Cell, command: Input, state: ControlPointState | None) -> 
         case "UNKNOWN_GRANT":
             return "the package has no such grant; read its latest gate event"
         case "NOT_OPEN":
+            if state is not None and state.outcome is None:
+                return "nothing is decided yet that could be audited; wait for the decision"
             ended = state.outcome if state else None
             return f"the interrupt is closed with {ended}; nothing is to be decided any more"
         case "TOO_LATE":
             return "the interrupt expired; the agent must ask again"
         case _:
-            return f"{ce_type_of(command)} is not offered by this release"
+            raise AssertionError(f"{cell} does not stand in the table for {ce_type_of(command)}")

@@ -50,6 +50,8 @@ class TenantContext:
         default_factory=lambda: MappingProxyType({})
     )
     caps: Mapping[str, ReviewerCapChanged] = field(default_factory=lambda: MappingProxyType({}))
+    identities: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    """By any id of a person with several: all their ids."""
 
     def reviewer(self, reviewer_id: str, now: datetime) -> ReviewerAuthorization | None:
         """The reviewer's authorization if it is in force at `now`."""
@@ -76,8 +78,7 @@ class Directory:
             case PolicyDocument():
                 tenant = _with_policy(tenant, record)
             case ReviewerAuthorization():
-                reviewers = {**tenant.reviewers, record.reviewer_id: record}
-                tenant = replace(tenant, reviewers=MappingProxyType(reviewers))
+                tenant = _with_reviewer(tenant, record)
             case AgentRegistration():
                 agents = {**tenant.agents, record.agent_id: record}
                 tenant = replace(tenant, agents=MappingProxyType(agents))
@@ -90,6 +91,22 @@ class Directory:
             case _:
                 assert_never(record)
         return Directory(MappingProxyType({**self.tenants, record.tenant_id: tenant}))
+
+
+def _with_reviewer(tenant: TenantContext, record: ReviewerAuthorization) -> TenantContext:
+    before = tenant.reviewers.get(record.reviewer_id)
+    reviewers = {**tenant.reviewers, record.reviewer_id: record}
+    tenant = replace(tenant, reviewers=MappingProxyType(reviewers))
+    if not record.linked_identities and (before is None or not before.linked_identities):
+        return tenant
+    identities: dict[str, frozenset[str]] = {}
+    for person in reviewers.values():
+        if person.removed or not person.linked_identities:
+            continue
+        everyone = frozenset({person.reviewer_id, *person.linked_identities})
+        everyone = everyone.union(*(identities.get(name, frozenset()) for name in everyone))
+        identities.update(dict.fromkeys(everyone, everyone))
+    return replace(tenant, identities=MappingProxyType(identities))
 
 
 def _with_policy(tenant: TenantContext, record: PolicyDocument) -> TenantContext:

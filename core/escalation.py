@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from core.authority import can_be_decided
+from core.calendar import after_working_time
 from core.context import Context, Event
 from core.evolve import evolve
 from core.facts import status_changed, task_changed
-from schemas.requests import InterruptRequested
 from schemas.state import ControlPointState
 
 
-def decide_by(request: InterruptRequested, start: datetime, within_s: int) -> tuple[datetime, str]:
-    """The earliest of policy, `expires_at` and `deadline`, and which of them it is; at the same
-    instant an absolute one, since no escalation could gain time."""
+def absolute_end(state: ControlPointState) -> tuple[datetime, str] | None:
+    """The end that the request itself sets, and which of its fields it is; None: none."""
+    assert state.accepted is not None
+    request = state.accepted.request
     candidates = []
     if request.expires_at is not None:
         candidates.append((request.expires_at, "expires_at"))
-    if request.package.deadline is not None:
+    if request.package.deadline is not None and not state.accepted.deadline_lifted:
         candidates.append((request.package.deadline, "deadline"))
-    candidates.append((start + timedelta(seconds=within_s), "policy"))
-    return min(candidates, key=lambda candidate: candidate[0])
+    return min(candidates, key=lambda candidate: candidate[0], default=None)
+
+
+def decide_by(state: ControlPointState, start: datetime, within_s: int) -> tuple[datetime, str]:
+    """The earliest of policy, `expires_at` and `deadline`, and which of them it is; at the same
+    instant an absolute one, since no escalation could gain time. Policy time is working time where
+    the policy gives a calendar."""
+    assert state.accepted is not None
+    policy = after_working_time(start, within_s, state.accepted.plan.calendar)
+    end = absolute_end(state)
+    return end if end is not None and end[0] <= policy else (policy, "policy")
 
 
 def has_next_step(state: ControlPointState) -> bool:
@@ -31,12 +41,20 @@ def has_next_step(state: ControlPointState) -> bool:
 
 
 def escalation(
-    state: ControlPointState, *, origin: str, reason: str, now: datetime, start: datetime
+    state: ControlPointState,
+    *,
+    origin: str,
+    reason: str,
+    now: datetime,
+    start: datetime,
+    decision_event_id: str | None = None,
+    actor: str | None = None,
 ) -> list[Event]:
-    """The events of the next step of the ladder; `start` is where its time begins."""
+    """The events of the next step of the ladder; `start` is where its time begins. Whoever held the
+    review task holds it no more."""
     assert state.accepted is not None
     step = state.accepted.plan.ladder[state.ladder_step]
-    due, source = decide_by(state.accepted.request, start, step.within_s)
+    due, source = decide_by(state, start, step.within_s)
     status = status_changed(
         state,
         origin=origin,
@@ -44,17 +62,19 @@ def escalation(
         reason=reason,
         now=now,
         required_role=step.role,
+        decision_event_id=decision_event_id,
         decide_by=due,
         decide_by_source=source,
+        decide_from=start,
     )
     task = task_changed(
         state,
         origin=origin,
         change="escalated",
-        status="open",
         now=now,
         required_role=step.role,
         due_at=due,
+        actor=actor,
     )
     return [status, task]
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from datetime import timedelta
+from typing import Final, assert_never
 
 from core.context import Event
-from core.limits import REFUSALS_KEPT_MAX
+from core.limits import (
+    COMMENT_CHARS_KEPT_MAX,
+    COMMENTS_KEPT_MAX,
+    PRESENTED_KEPT_MAX,
+    REFUSALS_KEPT_MAX,
+)
 from core.quorum import same_approver
+from schemas.directory import PolicyExceptionChanged
 from schemas.events import (
     CommandParked,
     CommandRefused,
     CommandUnparked,
+    ExceptionTerms,
     HumanDecisionEvent,
     InterruptStatusChanged,
     KeyAnswered,
@@ -21,15 +29,25 @@ from schemas.events import (
 from schemas.state import (
     AnsweredKey,
     Approval,
+    Audit,
     ControlPointState,
     Grant,
+    GrantedException,
     PackageAccepted,
+    PackageReplanned,
+    PendingOverride,
+    Presented,
     Refusal,
     SeenInterrupt,
+    TaskComment,
 )
 from schemas.vocabulary import GateChange, GateState
 
-EXECUTION_REPORTS = frozenset(
+_DECIDING: Final = frozenset(
+    {"approve", "reject", "revise", "request_more_evidence", "escalate", "object", "override"}
+)
+"""Recorded decisions about the package: who made one does not audit it."""
+EXECUTION_REPORTS: Final = frozenset(
     {"tool.executed", "tool.failed", "tool.in_doubt", "notice.sent", "notice.failed"}
 )
 """Receipts that say what became of a take; denials and later outcomes do not."""
@@ -82,6 +100,10 @@ def evolve(state: ControlPointState | None, event: Event) -> ControlPointState |
             return state.model_copy(update={"parked": left})
         case ReceiptRecorded():
             return _receipt(state, event)
+        case PackageReplanned():
+            return _replanned(state, event)
+        case PolicyExceptionChanged():
+            return _exception(state, event)
         case _:
             assert_never(event)
 
@@ -105,6 +127,9 @@ def _accepted(state: ControlPointState | None, event: PackageAccepted) -> Contro
         answered=state.answered if state else [],
         parked=state.parked if state else [],
         refusals=state.refusals if state else [],
+        recused=state.recused if state else [],
+        comments=state.comments if state else [],
+        exceptions=state.exceptions if state else [],
     )
 
 
@@ -121,22 +146,42 @@ def approval_of(event: HumanDecisionEvent) -> Approval:
 
 
 def _decision(state: ControlPointState, event: HumanDecisionEvent) -> ControlPointState:
-    if event.decision != "approve":
+    if event.decision not in _DECIDING:
         return state
-    new = approval_of(event)
+    people = [event.reviewer_id, *([event.on_behalf_of] if event.on_behalf_of else [])]
+    update: dict[str, object] = {"deciders": list(dict.fromkeys([*state.deciders, *people]))}
+    if event.decision == "override" and not event.final and event.override is not None:
+        assert event.action_digest is not None
+        update["override"] = PendingOverride(
+            by=approval_of(event), record=event.override, action_digest=event.action_digest
+        )
+    if event.decision == "approve":
+        update |= {
+            "approvals": _with_approval(state, approval_of(event)),
+            "assigned_to": None,
+            "lease_until": None,
+        }
+    return state.model_copy(update=update)
+
+
+def _with_approval(state: ControlPointState, new: Approval) -> list[Approval]:
     # One that lost its standing is replaced, so that nobody can come to count twice.
     kept = [
         approval
         for approval in state.approvals
         if not same_approver(new.persons, new.kid, new.sid, approval)
     ]
-    return state.model_copy(update={"approvals": [*kept, new]})
+    return [*kept, new]
 
 
 def _status(state: ControlPointState, event: InterruptStatusChanged) -> ControlPointState:
     update: dict[str, object] = {"status": event.status}
     if event.final:
         update |= {
+            "assigned_to": None,
+            "lease_until": None,
+            "deferred_until": None,
+            "defer_condition": None,
             "outcome": event.outcome,
             "decision_event_id": event.decision_event_id or event.event_id,
             "required_role": None,
@@ -146,11 +191,25 @@ def _status(state: ControlPointState, event: InterruptStatusChanged) -> ControlP
             "required_role": event.required_role,
             "decide_by": event.decide_by,
             "decide_by_source": event.decide_by_source,
+            "decide_from": event.decide_from,
+            "assigned_to": None,
+            "lease_until": None,
         }
         if event.deferred_until is not None:
-            update["deferred"] = True
+            hidden = event.deferred_until > event.occurred_at
+            update |= {
+                "deferred": True,
+                "deferred_until": event.deferred_until if hidden else None,
+                "defer_condition": event.defer_condition,
+                "sla_warned": state.sla_warned if hidden else 0,
+            }
         elif event.status == "escalated":
-            update["ladder_step"] = state.ladder_step + 1
+            update |= {
+                "ladder_step": state.ladder_step + 1,
+                "sla_warned": 0,
+                "deferred_until": None,
+                "defer_condition": None,
+            }
     return state.model_copy(update=update)
 
 
@@ -158,11 +217,14 @@ def _gate(state: ControlPointState, event: ToolGateEvent) -> ControlPointState:
     after = state.model_copy(update={"gate": _GATE_AFTER[event.gate]})
     if event.gate == "opened":
         assert event.grant_id and event.action_digest and event.valid_until
+        assert event.tool_name and event.effect_type
         grant = Grant(
             grant_id=event.grant_id,
             action_digest=event.action_digest,
             valid_until=event.valid_until,
             decision_event_ids=event.decision_event_ids,
+            tool_name=event.tool_name,
+            effect_type=event.effect_type,
         )
         return after.model_copy(update={"grant": grant})
     if event.gate == "consumed":
@@ -177,10 +239,117 @@ def _gate(state: ControlPointState, event: ToolGateEvent) -> ControlPointState:
 
 
 def _task(state: ControlPointState, event: ReviewTaskEvent) -> ControlPointState:
-    """A task in doubt, or closed after it, is about the grant that was taken."""
-    if state.grant is None or event.status not in ("in_doubt", "closed"):
-        return state
-    return _with_grant(state, in_doubt=event.status == "in_doubt")
+    match event.change:
+        case "claimed" | "released" | "assigned":
+            return _held(state, event)
+        case "recused":
+            assert event.actor is not None
+            recused = list(dict.fromkeys([*state.recused, event.actor]))
+            return _held(state.model_copy(update={"recused": recused}), event)
+        case "commented":
+            return _commented(state, event)
+        case "presented":
+            return _presented(state, event)
+        case "resumed":
+            return _resumed(state, event)
+        case "sla_warning":
+            return state.model_copy(update={"sla_warned": event.sla_percent or 0})
+        case "audit_opened":
+            audit = Audit(review_task_id=event.review_task_id, opened_at=event.occurred_at)
+            return state.model_copy(update={"audit": audit})
+        case "audit_closed":
+            assert state.audit is not None
+            done = state.audit.model_copy(update={"closed": True})
+            return state.model_copy(update={"audit": done})
+        case "in_doubt" | "closed" if state.grant is not None:
+            return _with_grant(state, in_doubt=event.change == "in_doubt")
+        case "difference":
+            assert state.grant is not None and event.difference is not None
+            found = [*state.grant.differences, event.difference]
+            return _with_grant(state, differences=list(dict.fromkeys(found)), in_doubt=True)
+        case _:
+            return state
+
+
+def _held(state: ControlPointState, event: ReviewTaskEvent) -> ControlPointState:
+    return state.model_copy(
+        update={"assigned_to": event.assigned_to, "lease_until": event.lease_until}
+    )
+
+
+def _commented(state: ControlPointState, event: ReviewTaskEvent) -> ControlPointState:
+    assert event.actor is not None
+    comment = TaskComment(
+        by=event.actor,
+        kind=event.comment_kind or "note",
+        text=(event.comment or "")[:COMMENT_CHARS_KEPT_MAX],
+        version=event.package_version or 0,
+        occurred_at=event.occurred_at,
+    )
+    return state.model_copy(update={"comments": [*state.comments, comment][-COMMENTS_KEPT_MAX:]})
+
+
+def _presented(state: ControlPointState, event: ReviewTaskEvent) -> ControlPointState:
+    """The viewing clock starts at the first time; the digest is of what was shown last."""
+    assert event.actor is not None
+    before = next((p for p in state.presented if p.reviewer_id == event.actor), None)
+    shown = Presented(
+        reviewer_id=event.actor,
+        presented_at=before.presented_at if before else event.occurred_at,
+        presented_digest=event.presented_digest,
+    )
+    others = [p for p in state.presented if p.reviewer_id != event.actor]
+    return state.model_copy(update={"presented": [*others, shown][-PRESENTED_KEPT_MAX:]})
+
+
+def _resumed(state: ControlPointState, event: ReviewTaskEvent) -> ControlPointState:
+    early = timedelta()
+    if state.deferred_until is not None:
+        early = max(state.deferred_until - event.occurred_at, early)
+    return state.model_copy(
+        update={
+            "deferred_until": None,
+            "defer_condition": None,
+            "decide_by": event.due_at,
+            "decide_from": state.decide_from - early if state.decide_from else None,
+        }
+    )
+
+
+def _replanned(state: ControlPointState, event: PackageReplanned) -> ControlPointState:
+    assert state.accepted is not None
+    plan = event.plan
+    step = min(state.ladder_step, len(plan.ladder))
+    update = {
+        "accepted": state.accepted.model_copy(update={"plan": plan}),
+        "ladder_step": step,
+        "required_role": plan.ladder[step - 1].role if step else plan.slots[0].role,
+    }
+    return state.model_copy(update=update)
+
+
+def _exception(state: ControlPointState, event: PolicyExceptionChanged) -> ControlPointState:
+    if event.change == "granted":
+        terms = ExceptionTerms(
+            exception_id=event.exception_id,
+            policy_id=event.policy_id,
+            requested_exception=event.requested_exception,
+            justification=event.justification,
+            kind=event.kind,
+            applies_to=event.applies_to,
+            expires_at=event.expires_at,
+        )
+        granted = GrantedException(
+            terms=terms, approver_id=event.approver_id, decision_event_id=event.decision_event_id
+        )
+        return state.model_copy(update={"exceptions": [*state.exceptions, granted]})
+    ended = [
+        one.model_copy(update={"ended": True})
+        if one.terms.exception_id == event.exception_id
+        else one
+        for one in state.exceptions
+    ]
+    return state.model_copy(update={"exceptions": ended})
 
 
 def _with_grant(state: ControlPointState, **update: object) -> ControlPointState:
@@ -206,4 +375,6 @@ def _receipt(state: ControlPointState, event: ReceiptRecorded) -> ControlPointSt
     update: dict[str, object] = {"receipt_ids": [*state.grant.receipt_ids, event.receipt_id]}
     if event.receipt_type in EXECUTION_REPORTS:
         update["receipt_type"] = event.receipt_type
+    if event.outcome is not None:
+        update["outcome"] = event.outcome
     return _with_grant(state, **update)

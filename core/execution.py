@@ -16,6 +16,7 @@ from schemas.events import ReceiptRecorded
 from schemas.execution import GrantTake, Notice, OutcomeReported, ToolDenied, ToolInDoubt
 from schemas.registry import ce_type_of
 from schemas.state import ControlPointState, Grant
+from schemas.vocabulary import Difference
 
 _DONE: Final = frozenset({"tool.executed", "notice.sent"})
 _NOT_DONE: Final = frozenset({"tool.failed", "notice.failed"})
@@ -54,7 +55,8 @@ def receipt_received(state: ControlPointState, receipt: Receipt, context: Contex
     failure = _receipt_failure(state, grant, receipt, context)
     if failure is not None:
         first = receipt.event_id if failure.code == "DUPLICATE_COMMAND" else None
-        return [refused(state, receipt, context, [failure], first_event_id=first)]
+        refusal = refused(state, receipt, context, [failure], first_event_id=first)
+        return [refusal, *_difference_raised(state, grant, receipt, failure, context)]
     attempt_id = grant.attempt_id if isinstance(receipt, OutcomeReported) else receipt.attempt_id
     assert attempt_id is not None
     recorded = ReceiptRecorded(
@@ -65,9 +67,45 @@ def receipt_received(state: ControlPointState, receipt: Receipt, context: Contex
         attempt_id=attempt_id,
         receipt_type=ce_type_of(receipt),
         receipt_id=receipt.event_id,
+        outcome=receipt.outcome if isinstance(receipt, OutcomeReported) else None,
         occurred_at=context.now,
     )
     return [recorded, *_doubt_changed(state, grant, receipt, context)]
+
+
+def _difference_raised(
+    state: ControlPointState, grant: Grant, receipt: Receipt, failure: Failure, context: Context
+) -> list[Event]:
+    """What the reconciler finds: a receipt that grant and take do not bear out goes to a human.
+    Each kind is raised once a grant, so that a broken executor floods nobody."""
+    if failure.code not in ("NOT_TAKEN", "RECEIPT_MISMATCH") or isinstance(
+        receipt, OutcomeReported | ToolDenied
+    ):
+        return []
+    kind = _difference_of(grant, receipt, failure)
+    if kind in grant.differences:
+        return []
+    return [
+        task_changed(
+            state,
+            origin=context.origin,
+            change="difference",
+            status="in_doubt",
+            now=context.now,
+            due_at=context.now,
+            actor=_executor_of(receipt, grant, context),
+            comment=f"{ce_type_of(receipt)}: {failure.message}; look at what was done, and report",
+            difference=kind,
+        )
+    ]
+
+
+def _difference_of(grant: Grant, receipt: Receipt, failure: Failure) -> Difference:
+    if failure.code == "NOT_TAKEN":
+        return "without_take"
+    if not isinstance(receipt, OutcomeReported) and receipt.action_digest != grant.action_digest:
+        return "other_action"
+    return "contradiction"
 
 
 def _doubt_changed(
@@ -76,7 +114,7 @@ def _doubt_changed(
     if isinstance(receipt, ToolDenied | OutcomeReported):
         return []
     doubtful = isinstance(receipt, ToolInDoubt)
-    if doubtful == grant.in_doubt:
+    if doubtful == grant.in_doubt or (grant.differences and not doubtful):
         return []
     comment = (
         "it is not known whether the action happened; look and report"
@@ -163,9 +201,8 @@ def _entitled(state: ControlPointState, context: Context) -> bool:
     """Whether the sender's key is for this tool; unsigned, where that is allowed at all."""
     if context.signer is None:
         return context.unsigned
-    call = state.accepted.request.package.tool_call if state.accepted else None
     return (
         context.signer.kind == "executor"
-        and call is not None
-        and any(fnmatchcase(call.tool_name, pattern) for pattern in context.signer.tools)
+        and state.grant is not None
+        and any(fnmatchcase(state.grant.tool_name, pattern) for pattern in context.signer.tools)
     )

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from core.context import Event
 from core.facts import gate_changed, status_changed, task_changed
 from core.identifiers import derived_id
+from schemas.requests import ToolCall
 from schemas.state import ControlPointState
 
 
@@ -20,8 +21,11 @@ def approved(
     start: datetime,
     decision_event_ids: Sequence[str],
     actor: str | None = None,
+    outcome: str = "approve",
+    call: ToolCall | None = None,
 ) -> list[Event]:
-    """The interrupt is decided with approve, the task closed, the gate open with a grant.
+    """The interrupt is decided, the task closed, the gate open with a grant; for `call` where an
+    override chose another action than the package's.
 
     The grant ends at a whole second, since that is what its token can say (RFC 7519, `exp`): the
     executor's offline check and the task's own then never disagree about it.
@@ -32,7 +36,7 @@ def approved(
         state,
         origin=origin,
         status="decided",
-        outcome="approve",
+        outcome=outcome,
         reason=reason,
         now=now,
         decision_event_id=decision_event_ids[-1] if decision_event_ids else None,
@@ -49,5 +53,6 @@ def approved(
         grant_id=derived_id(origin, "grant"),
         valid_until=(start + valid).replace(microsecond=0),
         decision_event_ids=decision_event_ids,
+        call=call,
     )
     return [decided, closed, *opened]

@@ -5,11 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 
 from schemas.events import ToolGateEvent
-from schemas.state import ControlPointState
+from schemas.state import Approval, ControlPointState
 
 
 def _seconds(moment: datetime) -> int:
     return int(moment.timestamp())
+
+
+def _deciders(state: ControlPointState) -> list[Approval]:
+    """Who overrode, then who approved."""
+    return [*([state.override.by] if state.override else []), *state.approvals]
 
 
 def grant_claims(
@@ -29,9 +34,7 @@ def grant_claims(
         "effect_type": event.effect_type,
         "action_digest": event.action_digest,
         "approvers": [
-            approval.reviewer_id
-            for approval in state.approvals
-            if approval.event_id in event.decision_event_ids
+            by.reviewer_id for by in _deciders(state) if by.event_id in event.decision_event_ids
         ],
         "decision_event_ids": event.decision_event_ids,
         "jti": event.grant_id,

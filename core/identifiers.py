@@ -28,6 +28,11 @@ def review_task_id(tenant_id: str, decision_package_id: str, interrupt_id: str) 
     return derived_id(f"{tenant_id}/{decision_package_id}/{interrupt_id}", "review-task")
 
 
+def audit_task_id(tenant_id: str, decision_package_id: str, interrupt_id: str) -> str:
+    """The one audit task of an interrupt's decision."""
+    return derived_id(f"{tenant_id}/{decision_package_id}/{interrupt_id}", "audit-task")
+
+
 def key_digest(signer: str, idempotency_key: str) -> str:
     """An idempotency key bound to its authenticated sender; 32 hex digits."""
     return hashlib.sha256(f"{signer}\x00{idempotency_key}".encode()).hexdigest()[:32]

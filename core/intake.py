@@ -5,26 +5,24 @@
 
 from __future__ import annotations
 
+from core.actions import action_of, digest_of
 from core.authority import Failure
 from core.context import Context, Event
 from core.escalation import decide_by, until_eligible
 from core.evolve import evolve
+from core.exceptions import lifted_for
 from core.facts import status_changed, task_changed
 from core.gates import approved
 from core.identifiers import derived_id
 from core.limits import LINEAGE_NAMES_MAX, VERSIONS_PER_PACKAGE_MAX
 from core.lineage import is_first_signer, lineage_of
-from core.planning import (
-    effective_risk,
-    matching_rule,
-    plan_for,
-    tool_row,
-    uncertainties_bound,
-)
+from core.planning import plan_for
 from core.policy import Policy
+from core.quality import quality_failures, rests_on
 from core.refusals import refused
+from core.timers import OBJECTION_WINDOW
 from core.transitions import Cell
-from schemas.canonical import action_digest, is_canonical, record_digest
+from schemas.canonical import is_canonical, record_digest
 from schemas.requests import InterruptRequested
 from schemas.state import ControlPointState, Lineage, PackageAccepted, Plan
 
@@ -39,20 +37,25 @@ def request_received(
         failure, first = known
         return [refused(state, request, context, [failure], first_event_id=first)]
     policy = context.tenant.policy
-    stop = _version_failure(state, request, context, cell) or _no_policy(policy, request)
+    stop = (
+        _version_failure(state, request, context, cell)
+        or _no_policy(policy, request)
+        or _no_room(cell, context)
+    )
     if stop is not None:
         return [refused(state, request, context, [stop])]
     assert policy is not None
-    failures = _canonical_failures(request) or _quality_failures(policy, request)
+    lifted = lifted_for(request.package, context.tenant, context.now)
+    failures = _canonical_failures(request) or quality_failures(policy, request, lifted)
     if failures:
         return [refused(state, request, context, failures)]
-    plan = plan_for(policy, request, signed=context.signer is not None)
-    if plan.mode == "on_the_loop":
-        message = (
-            f"rule {plan.rule!r} asks for on_the_loop, which this release does not run; "
-            "use in_the_loop in the policy"
-        )
-        return [refused(state, request, context, [Failure("NO_POLICY", message)])]
+    plan = plan_for(
+        policy,
+        request,
+        signed=context.signer is not None,
+        lifted=lifted,
+        exceptions=rests_on(policy, request, lifted),
+    )
     lineage = lineage_of(_lineage_before(state), request, context)
     if lineage is None:
         message = f"more than {LINEAGE_NAMES_MAX} names stand behind the package; start a new one"
@@ -68,18 +71,17 @@ def _lineage_before(state: ControlPointState | None) -> Lineage | None:
 def _accepted(
     request: InterruptRequested, context: Context, plan: Plan, lineage: Lineage, digest: str
 ) -> PackageAccepted:
-    call = request.package.tool_call
     return PackageAccepted(
         event_id=derived_id(context.origin, "accepted"),
         request=request,
         request_digest=digest,
         package_digest=record_digest(request.package),
-        action_digest=action_digest(call.tool_name, call.effect_type, call.args_json)
-        if call
-        else None,
+        action_digest=digest_of(action_of(request.package)),
         plan=plan,
         lineage=lineage,
         opened_event_id=derived_id(context.origin, "status:pending"),
+        deadline_lifted="outside_sla"
+        in lifted_for(request.package, context.tenant, context.now).by_kind,
         occurred_at=context.now,
     )
 
@@ -94,7 +96,11 @@ def _open(
         events += _superseded(state, context)
     current = evolve(state, accepted)
     assert current is not None
-    due, source = decide_by(request, context.window_start, plan.decide_within_s)
+    windowed = plan.mode == "on_the_loop"
+    within_s = plan.objection_window_s if windowed else plan.decide_within_s
+    due, source = decide_by(current, context.window_start, within_s)
+    if windowed and source == "policy":
+        source = OBJECTION_WINDOW
     opened = status_changed(
         current,
         origin=context.origin,
@@ -103,9 +109,10 @@ def _open(
         now=context.now,
         decide_by=due,
         decide_by_source=source,
+        decide_from=context.window_start,
     )
     created = task_changed(
-        current, origin=context.origin, change="created", status="open", now=context.now, due_at=due
+        current, origin=context.origin, change="created", now=context.now, due_at=due
     )
     events += [accepted, opened, created]
     for event in (opened, created):
@@ -120,6 +127,8 @@ def _open(
             start=context.window_start,
             decision_event_ids=[],
         )
+    if source == OBJECTION_WINDOW:
+        return events  # nobody has to decide; whoever may object, can
     return events + until_eligible(current, context, origin=context.origin)
 
 
@@ -169,7 +178,10 @@ def _version_failure(
         message = "only the signer of version 1 may send a new version; start a package of your own"
         return Failure("NOT_REQUESTER", message)
     if cell == "reopen" and state.outcome not in ("revise", "request_more_evidence"):
-        message = f"the package is closed with {state.outcome}; send a new package that reopens it"
+        message = (
+            f"the package is closed with {state.outcome}; send a new package that names it in "
+            "`reopens`"
+        )
         return Failure("NOT_REOPENABLE", message)
     if version > VERSIONS_PER_PACKAGE_MAX:
         message = f"a package has at most {VERSIONS_PER_PACKAGE_MAX} versions; start a new package"
@@ -184,6 +196,13 @@ def _no_policy(policy: Policy | None, request: InterruptRequested) -> Failure | 
     return Failure("NO_POLICY", message)
 
 
+def _no_room(cell: Cell, context: Context) -> Failure | None:
+    if not context.task_full or cell == "supersede":
+        return None
+    message = "too many interrupts are open; decide or cancel some, then ask again"
+    return Failure("TOO_MANY_OPEN", message)
+
+
 def _canonical_failures(request: InterruptRequested) -> list[Failure]:
     call = request.package.tool_call
     texts = {"side_effect_preview": request.package.side_effect_preview}
@@ -194,47 +213,3 @@ def _canonical_failures(request: InterruptRequested) -> list[Failure]:
         for name, text in texts.items()
         if not is_canonical(text)
     ]
-
-
-def _quality_failures(policy: Policy, request: InterruptRequested) -> list[Failure]:
-    package, call = request.package, request.package.tool_call
-    if call is None and package.memory is None and request.authority_transition is None:
-        message = (
-            "the package has neither an effect nor an authority transition; no human is needed"
-        )
-        return [Failure("NOT_A_CONTROL_POINT", message)]
-    row = tool_row(policy, call.tool_name) if call else None
-    if call is not None and row is not None and row.effect_type != call.effect_type:
-        message = (
-            f"tool {call.tool_name} has the effect {row.effect_type}, not {call.effect_type}; "
-            "declare the effect of the policy's table"
-        )
-        return [Failure("EFFECT_MISMATCH", message)]
-    missing = _missing_fields(request)
-    rule = matching_rule(policy, request, effective_risk(policy, request))
-    bound = uncertainties_bound(policy, rule)
-    if package.confidence < bound and not _filled(package.known_uncertainties):
-        missing.append(f"known_uncertainties (confidence is under {bound})")
-    if not missing:
-        return []
-    return [Failure("PACKAGE_INCOMPLETE", f"the package lacks {', '.join(missing)}; add it")]
-
-
-def _missing_fields(request: InterruptRequested) -> list[str]:
-    package = request.package
-    wanted = {
-        "title": bool(package.title.strip()),
-        "proposed_action": bool(package.proposed_action.strip()),
-        "rationale": bool(package.rationale.strip()),
-        "evidence_refs": _filled(package.evidence_refs),
-        "policy_basis": _filled(package.policy_basis),
-        "run_id (the request's own)": package.run_id == request.run_id,
-    }
-    if package.tool_call is not None:
-        wanted["authority_transition"] = request.authority_transition is not None
-        wanted["side_effect_preview"] = package.side_effect_preview != "{}"
-    return [name for name, there in wanted.items() if not there]
-
-
-def _filled(lines: list[str]) -> bool:
-    return bool(lines) and all(line.strip() for line in lines)

@@ -24,6 +24,16 @@ RECEIPTS_PER_GRANT_MAX: Final = 32
 """In doubt, resolved, outcome: a handful is normal."""
 RECEIPTS_OF_OTHERS_MAX: Final = 16
 """Denials and outcomes of them: no crowd of others may keep out the receipt of who took it."""
+COMMENTS_KEPT_MAX: Final = 32
+"""Shown beside the package; the log has them all."""
+COMMENT_CHARS_KEPT_MAX: Final = 2_000
+"""Of each of them; 32 of them stay under 64 Ki characters."""
+PRESENTED_KEPT_MAX: Final = 64
+"""To whom a version was shown; more have not decided on it either."""
+EXCEPTIONS_PER_PACKAGE_MAX: Final = 16
+"""Policy exceptions granted at one package."""
+TASK_KEYS_PER_PACKAGE_MAX: Final = 512
+"""Commands about the review task: comments must not use up the keys that decisions need."""
 REFUSALS_KEPT_MAX: Final = 8
 """Shown by `explain`; the log has them all."""
 SLOTS_MAX: Final = 8
@@ -42,4 +52,5 @@ DURATION_S_MAX: Final = 3660 * 24 * 3600
 """Ten years: a longer one in a policy is a slip, and must not run past the end of the calendar."""
 
 assert SLOTS_MAX * 2 <= APPROVALS_PER_VERSION_MAX, "a full quorum and its refilling must fit"
+assert TASK_KEYS_PER_PACKAGE_MAX < KEYS_PER_PACKAGE_MAX, "decisions need keys of their own"
 assert RECEIPTS_OF_OTHERS_MAX < RECEIPTS_PER_GRANT_MAX, "the taker's receipts need room"

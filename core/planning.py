@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from typing import Final
 
-from core.policy import ApprovalSlot, Policy, Rule, ToolRow, When
+from core.actions import tool_of
+from core.calendar import WEEKDAYS
+from core.exceptions import Lifted
+from core.policy import ApprovalSlot, Calendar, Defaults, Policy, Rule, ToolRow, When
 from schemas.requests import InterruptRequested
-from schemas.state import LadderStep, Plan, Slot
+from schemas.state import LadderStep, Plan, Slot, WorkCalendar, WorkHours
 from schemas.vocabulary import RISK_LEVELS, ControlMode, RiskLevel
 
-_WITHOUT_PEOPLE: frozenset[ControlMode] = frozenset({"out_of_the_loop", "on_the_loop"})
+NOTHING_LIFTED: Final = Lifted()
+WITHOUT_PEOPLE: Final[frozenset[ControlMode]] = frozenset({"out_of_the_loop", "on_the_loop"})
 
 
 def risk_rank(risk: RiskLevel) -> int:
@@ -68,38 +74,50 @@ def matching_rule(policy: Policy, request: InterruptRequested, risk: RiskLevel) 
     return next((rule for rule in policy.rules if _matches(rule.when, request, risk)), None)
 
 
-def uncertainties_bound(policy: Policy, rule: Rule | None) -> float:
-    """Under this confidence, known uncertainties may not be empty."""
-    if rule is not None and rule.uncertainties_required_below is not None:
-        return rule.uncertainties_required_below
-    return policy.defaults.uncertainties_required_below
-
-
-def effective_risk(policy: Policy, request: InterruptRequested) -> RiskLevel:
-    """The higher of what the agent says and what the tools table says."""
-    call = request.package.tool_call
-    row = tool_row(policy, call.tool_name) if call else None
-    declared = request.package.risk_level
-    return max(declared, row.min_risk, key=risk_rank) if row else declared
-
-
-def plan_for(policy: Policy, request: InterruptRequested, *, signed: bool) -> Plan:
-    """The plan of a request that passed intake. An unlisted tool, an unsigned request, a tool
-    whose row asks for approval: never out of or on the loop."""
-    call = request.package.tool_call
-    row = tool_row(policy, call.tool_name) if call else None
-    risk = effective_risk(policy, request)
-    rule = matching_rule(policy, request, risk)
-    given, fallback = rule, policy.defaults
+def terms_of(policy: Policy, rule: Rule | None) -> Defaults:
+    """What holds under a rule: its own keys, else those of `defaults`."""
+    fallback = policy.defaults
     chosen = {
         name: value
         for name in type(fallback).model_fields
-        if (value := getattr(given, name, None)) is not None
+        if (value := getattr(rule, name, None)) is not None
     }
-    terms = fallback.model_copy(update=chosen)
+    return fallback.model_copy(update=chosen)
+
+
+def effective_risk(
+    policy: Policy, request: InterruptRequested, lifted: Lifted = NOTHING_LIFTED
+) -> RiskLevel:
+    """The higher of what the agent says and what the tools table says, unless an exception lifts
+    the table's threshold."""
+    tool = tool_of(request.package)
+    row = tool_row(policy, tool[0]) if tool else None
+    declared = request.package.risk_level
+    if row is None or lifted.has("threshold"):
+        return declared
+    return max(declared, row.min_risk, key=risk_rank)
+
+
+def plan_for(
+    policy: Policy,
+    request: InterruptRequested,
+    *,
+    signed: bool,
+    lifted: Lifted = NOTHING_LIFTED,
+    exceptions: Sequence[str] = (),
+) -> Plan:
+    """The plan of a request that passed intake; `exceptions` are those that it rests on. An
+    unlisted tool, an unsigned request, a tool whose row asks for approval, what rests on an
+    exception or reopens a closed package: never out of or on the loop."""
+    tool = tool_of(request.package)
+    row = tool_row(policy, tool[0]) if tool else None
+    risk = effective_risk(policy, request, lifted)
+    rule = matching_rule(policy, request, risk)
+    terms = terms_of(policy, rule)
     mode: ControlMode = rule.mode if rule else "in_the_loop"
-    unsafe = not signed or (call is not None and (row is None or row.approval_required))
-    if mode in _WITHOUT_PEOPLE and unsafe:
+    special = bool(exceptions) or request.package.reopens is not None
+    unsafe = not signed or special or (tool is not None and (row is None or row.approval_required))
+    if mode in WITHOUT_PEOPLE and unsafe:
         mode = "in_the_loop"
     subject = (rule.subject if rule else None) or _default_subject(request)
     slots = _slots(policy, rule.approvals if rule else [], subject)
@@ -123,7 +141,25 @@ def plan_for(policy: Policy, request: InterruptRequested, *, signed: bool) -> Pl
         execute_within_s=terms.execute_within,
         defer_max_s=terms.defer_max,
         audit_sample=terms.audit_sample,
+        authority_transition=request.authority_transition,
+        priority=terms.priority,
+        claim_for_s=terms.claim_for,
+        exception_max_s=terms.exception_max,
+        calendar=_calendar(policy, terms.calendar),
+        exceptions=list(exceptions),
     )
+
+
+def _calendar(policy: Policy, name: str | None) -> WorkCalendar | None:
+    found: Calendar | None = next((c for c in policy.calendars if c.name == name), None)
+    if found is None:
+        return None
+    hours = [
+        WorkHours(weekday=WEEKDAYS.index(day), opens_min=opens, closes_min=closes)
+        for day, stretches in found.hours.items()
+        for opens, closes in stretches
+    ]
+    return WorkCalendar(name=found.name, zone=found.zone, hours=hours, holidays=found.holidays)
 
 
 def _slots(policy: Policy, approvals: list[ApprovalSlot], subject: str) -> list[Slot]:
@@ -139,16 +175,16 @@ def _slots(policy: Policy, approvals: list[ApprovalSlot], subject: str) -> list[
 
 
 def _default_subject(request: InterruptRequested) -> str:
-    call = request.package.tool_call
-    return re.split(r"[_.]", call.effect_type, maxsplit=1)[0] if call else "decision"
+    tool = tool_of(request.package)
+    return re.split(r"[_.]", tool[1], maxsplit=1)[0] if tool else "decision"
 
 
 def _matches(when: When, request: InterruptRequested, risk: RiskLevel) -> bool:
-    call, memory = request.package.tool_call, request.package.memory
-    tool = call.tool_name if call else None
+    memory = request.package.memory
+    tool, effect = tool_of(request.package) or (None, None)
     return (
         (not when.tools or (tool is not None and any(fnmatchcase(tool, t) for t in when.tools)))
-        and (not when.effect_types or (call is not None and call.effect_type in when.effect_types))
+        and (not when.effect_types or effect in when.effect_types)
         and (not when.risk_levels or risk in when.risk_levels)
         and (
             not when.authority_transitions

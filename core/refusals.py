@@ -8,8 +8,9 @@ from typing import Final
 from core.authority import Failure
 from core.context import Context, Input, ReviewerCommand, package_of, refused_id
 from core.identifiers import derived_id, key_digest
-from core.limits import KEYS_PER_PACKAGE_MAX
+from core.limits import KEYS_PER_PACKAGE_MAX, TASK_KEYS_PER_PACKAGE_MAX
 from schemas.canonical import record_digest
+from schemas.commands import ReviewTaskCommand
 from schemas.events import CommandRefused, KeyAnswered
 from schemas.registry import ce_type_of
 from schemas.state import ControlPointState
@@ -75,8 +76,10 @@ def answered_before(
     digest = key_digest(_sender(command, context), command.idempotency_key)
     first = next((key for key in state.answered if key.key_digest == digest), None)
     if first is None:
-        if len(state.answered) >= KEYS_PER_PACKAGE_MAX:
-            full = f"the package has answered {KEYS_PER_PACKAGE_MAX} commands; start a new package"
+        work = isinstance(command, ReviewTaskCommand)
+        limit = TASK_KEYS_PER_PACKAGE_MAX if work else KEYS_PER_PACKAGE_MAX
+        if len(state.answered) >= limit:
+            full = f"the package has answered {limit} commands; start a new package"
             return Failure("PACKAGE_FULL", full), ""
         return None
     if first.payload_digest == payload_digest(command):

@@ -6,14 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from core.auditing import audit_opened
 from core.authentication import Signer
-from core.context import Context, Event, Input
-from core.decide import decide
+from core.context import Context, Event, Input, ReviewerCommand
+from core.decide import decide, not_admitted
 from core.evolve import evolve
+from core.replanning import replanned
 from core.timeouts import timed_out
 from core.timers import Timer, running
-from schemas.commands import HumanDecisionCommand
 from schemas.events import CommandParked, CommandRefused, CommandUnparked
+from schemas.registry import INPUT_TYPES
 from schemas.state import ControlPointState
 
 Verdict = Literal["recorded", "refused", "duplicate", "parked", "fired"]
@@ -30,9 +32,14 @@ class Step:
 
 def judge(state: ControlPointState | None, command: Input, context: Context) -> Step:
     """Judges one input, and after a request the commands that waited for it, in their order."""
-    events = decide(state, command, context)
-    verdict = _verdict(events[0])
-    state = _folded(state, events)
+    replan: list[Event] = []
+    if state is not None and not_admitted(command, context) is None:
+        replan = replanned(state, context)
+        state = _folded(state, replan)
+    judged = decide(state, command, context)
+    verdict = _verdict(judged[0])
+    state = _folded(state, judged)
+    events = [*replan, *judged]
     if state is not None and state.status != "awaited":
         for parked in state.parked:
             released = [_unparked(parked)]
@@ -42,7 +49,7 @@ def judge(state: ControlPointState | None, command: Input, context: Context) -> 
             state = _folded(state, judged)
             assert state is not None
             events += [*released, *judged]
-    return Step(tuple(events), state, verdict)
+    return _step(events, state, verdict, context)
 
 
 def due_timer(state: ControlPointState, context: Context) -> Timer | None:
@@ -57,7 +64,15 @@ def fire(state: ControlPointState, context: Context) -> Step:
     if timer is None:
         return Step((), state, "fired")
     events = timed_out(state, timer, context)
-    return Step(tuple(events), _folded(state, events), "fired")
+    return _step(events, _folded(state, events), "fired", context)
+
+
+def _step(
+    events: list[Event], state: ControlPointState | None, verdict: Verdict, context: Context
+) -> Step:
+    """The step, with the audit of its decision if one is drawn."""
+    audit = audit_opened(state, events, context) if state is not None else []
+    return Step((*events, *audit), _folded(state, audit), verdict)
 
 
 def _folded(state: ControlPointState | None, events: Iterable[Event]) -> ControlPointState | None:
@@ -85,8 +100,10 @@ def _unparked(parked: CommandParked) -> Event:
     )
 
 
-def _command_of(parked: CommandParked) -> HumanDecisionCommand:
-    return HumanDecisionCommand.model_validate_json(parked.body_json)
+def _command_of(parked: CommandParked) -> ReviewerCommand:
+    command = INPUT_TYPES[parked.ce_type].model_validate_json(parked.body_json)
+    assert isinstance(command, ReviewerCommand)
+    return command
 
 
 def _context_of(parked: CommandParked, context: Context) -> Context:

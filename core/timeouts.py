@@ -7,10 +7,13 @@ from typing import assert_never
 
 from core.authority import Failure
 from core.context import Context, Event
+from core.deferral import resumed
 from core.escalation import after, decide_by, escalation, has_next_step, until_eligible
+from core.excepting import exception_changed
 from core.facts import gate_changed, status_changed, task_changed
+from core.gates import approved
 from core.identifiers import derived_id
-from core.timers import Timer
+from core.timers import Timer, next_sla_warning
 from schemas.events import CommandParked, CommandRefused, CommandUnparked
 from schemas.state import ControlPointState
 from schemas.vocabulary import InterruptStatus
@@ -29,6 +32,23 @@ def timed_out(state: ControlPointState, timer: Timer, context: Context) -> list[
     match timer.name:
         case "decide_by":
             return _undecided(state, origin, context)
+        case "objection_window":
+            return approved(
+                state,
+                origin=origin,
+                reason="window",
+                now=context.now,
+                start=context.window_start,
+                decision_event_ids=[],
+            )
+        case "sla_warning":
+            return [_sla_warning(state, origin, context)]
+        case "claim_lease":
+            return [_lease_ended(state, origin, context)]
+        case "deferral":
+            return [resumed(state, origin=origin, now=context.now)]
+        case "exception_end":
+            return _exceptions_ended(state, timer.due, context, origin)
         case "grant_valid_until":
             return list(
                 gate_changed(
@@ -75,12 +95,45 @@ def _undecided(state: ControlPointState, origin: str, context: Context) -> list[
     return _ended(state, origin, context.now, "expired", "expired", "timeout: nobody decided")
 
 
+def _sla_warning(state: ControlPointState, origin: str, context: Context) -> Event:
+    percent = next_sla_warning(state)
+    assert percent is not None
+    return task_changed(
+        state,
+        origin=origin,
+        change="sla_warning",
+        now=context.now,
+        assigned_to=state.assigned_to,
+        comment=f"{percent} % of the time to decide is gone",
+        sla_percent=percent,
+        lease_until=state.lease_until,
+    )
+
+
+def _lease_ended(state: ControlPointState, origin: str, context: Context) -> Event:
+    return task_changed(
+        state,
+        origin=origin,
+        change="released",
+        now=context.now,
+        comment=f"the claim of {state.assigned_to} ran out",
+    )
+
+
+def _exceptions_ended(
+    state: ControlPointState, due: datetime, context: Context, origin: str
+) -> list[Event]:
+    return [
+        exception_changed(state, one, context, "expired", origin=origin)
+        for one in state.exceptions
+        if not one.ended and one.terms.expires_at <= due
+    ]
+
+
 def _deferred(state: ControlPointState, origin: str, context: Context) -> Event:
     assert state.accepted is not None and state.status in ("pending", "escalated")
     status: InterruptStatus = "escalated" if state.status == "escalated" else "pending"
-    due, source = decide_by(
-        state.accepted.request, context.window_start, state.accepted.plan.decide_within_s
-    )
+    due, source = decide_by(state, context.window_start, state.accepted.plan.decide_within_s)
     return status_changed(
         state,
         origin=origin,
@@ -89,6 +142,7 @@ def _deferred(state: ControlPointState, origin: str, context: Context) -> Event:
         now=context.now,
         decide_by=due,
         decide_by_source=source,
+        decide_from=context.window_start,
         deferred_until=context.now,
     )
 

@@ -12,7 +12,22 @@ from typing import Final, Literal
 
 from schemas.state import ControlPointState
 
-TimerName = Literal["decide_by", "grant_valid_until", "execute_within", "park_ttl"]
+TimerName = Literal[
+    "decide_by",
+    "objection_window",
+    "sla_warning",
+    "claim_lease",
+    "deferral",
+    "grant_valid_until",
+    "execute_within",
+    "exception_end",
+    "park_ttl",
+]
+OBJECTION_WINDOW: Final = "objection_window"
+"""The source of a `decide_by` at which the gate opens if nobody has objected."""
+SLA_WARNINGS: Final = (50, 80)
+"""Per cent of the time to decide at which a warning is given."""
+_OPEN: Final = frozenset({"pending", "escalated"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +39,44 @@ class Timer:
 
 
 def _decide_by(state: ControlPointState) -> datetime | None:
-    return state.decide_by if state.status in ("pending", "escalated") else None
+    if state.status not in _OPEN or state.decide_by_source == OBJECTION_WINDOW:
+        return None
+    return state.decide_by
+
+
+def _objection_window(state: ControlPointState) -> datetime | None:
+    window = state.status in _OPEN and state.decide_by_source == OBJECTION_WINDOW
+    return state.decide_by if window else None
+
+
+def next_sla_warning(state: ControlPointState) -> int | None:
+    """The per cent to warn of next; None after the last."""
+    return next((percent for percent in SLA_WARNINGS if percent > state.sla_warned), None)
+
+
+def _sla_warning(state: ControlPointState) -> datetime | None:
+    percent = next_sla_warning(state)
+    if (
+        percent is None
+        or state.status not in _OPEN
+        or state.deferred_until is not None
+        or state.decide_by is None
+        or state.decide_from is None
+    ):
+        return None
+    return state.decide_from + (state.decide_by - state.decide_from) * percent / 100
+
+
+def _claim_lease(state: ControlPointState) -> datetime | None:
+    return state.lease_until if state.status in _OPEN and state.assigned_to else None
+
+
+def _deferral(state: ControlPointState) -> datetime | None:
+    return state.deferred_until if state.status in _OPEN else None
+
+
+def _exception_end(state: ControlPointState) -> datetime | None:
+    return min((one.terms.expires_at for one in state.exceptions if not one.ended), default=None)
 
 
 def _grant_valid_until(state: ControlPointState) -> datetime | None:
@@ -44,6 +96,11 @@ def _park_ttl(state: ControlPointState) -> datetime | None:
 
 TIMERS: Final[dict[TimerName, Callable[[ControlPointState], datetime | None]]] = {
     "decide_by": _decide_by,
+    "objection_window": _objection_window,
+    "sla_warning": _sla_warning,
+    "claim_lease": _claim_lease,
+    "deferral": _deferral,
+    "exception_end": _exception_end,
     "grant_valid_until": _grant_valid_until,
     "execute_within": _execute_within,
     "park_ttl": _park_ttl,

@@ -13,8 +13,8 @@ from schemas.vocabulary import Code
 
 Status = Literal["absent", "awaited", "pending", "escalated", "decided", "expired", "cancelled"]
 Rule = Literal[
-    "open", "supersede", "reopen", "park", "decide", "cancel", "withdraw", "take", "receive",
-    "not_offered",
+    "open", "supersede", "reopen", "park", "decide", "objection", "override", "work", "revoke",
+    "audit", "exception", "cancel", "withdraw", "take", "receive",
 ]  # fmt: skip
 Cell = Rule | Code
 
@@ -41,13 +41,42 @@ _DECISION: Final[Mapping[Status, Cell]] = {
     "awaited": "park",
     "pending": "decide",
     "escalated": "decide",
-    "decided": "NOT_OPEN",
+    "decided": "objection",
     "expired": "TOO_LATE",
     "cancelled": "NOT_OPEN",
 }
-_NOT_OFFERED: Final[Mapping[Status, Cell]] = {
-    status: "UNKNOWN_PACKAGE" if status in ("absent", "awaited") else "not_offered"
-    for status in _DECISION
+_OVERRIDE: Final[Mapping[Status, Cell]] = {
+    **_DECISION,
+    "pending": "override",
+    "escalated": "override",
+    "decided": "NOT_OPEN",
+}
+_TASK: Final[Mapping[Status, Cell]] = {
+    **_DECISION,
+    "pending": "work",
+    "escalated": "work",
+    "decided": "NOT_OPEN",
+}
+_REVOCATION: Final[Mapping[Status, Cell]] = {
+    "absent": "park",
+    "awaited": "park",
+    "pending": "UNKNOWN_GRANT",
+    "escalated": "UNKNOWN_GRANT",
+    "decided": "revoke",
+    "expired": "UNKNOWN_GRANT",
+    "cancelled": "UNKNOWN_GRANT",
+}
+_VERDICT: Final[Mapping[Status, Cell]] = {
+    "absent": "park",
+    "awaited": "park",
+    "pending": "NOT_OPEN",
+    "escalated": "NOT_OPEN",
+    "decided": "audit",
+    "expired": "NOT_OPEN",
+    "cancelled": "NOT_OPEN",
+}
+_EXCEPTION: Final[Mapping[Status, Cell]] = {
+    status: "park" if status in ("absent", "awaited") else "exception" for status in _DECISION
 }
 
 
@@ -62,11 +91,11 @@ TRANSITIONS: Final[Mapping[str, Mapping[Status, Cell]]] = MappingProxyType(
         "interrupt.requested": _REQUEST,
         "interrupt.cancelled": _CANCEL,
         "human.decision_command": _DECISION,
-        "human.override_command": _NOT_OFFERED,
-        "review_task.command": _NOT_OFFERED,
-        "grant.revocation_command": _NOT_OFFERED,
-        "audit.verdict_command": _NOT_OFFERED,
-        "policy.exception_command": _NOT_OFFERED,
+        "human.override_command": _OVERRIDE,
+        "review_task.command": _TASK,
+        "grant.revocation_command": _REVOCATION,
+        "audit.verdict_command": _VERDICT,
+        "policy.exception_command": _EXCEPTION,
         "grant.take": _with_grant("take"),
         "tool.executed": _with_grant("receive"),
         "tool.failed": _with_grant("receive"),

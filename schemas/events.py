@@ -16,6 +16,7 @@ from schemas.vocabulary import (
     ExceptionKind,
     GateChange,
     InterruptStatus,
+    Outcome,
     RecordedDecision,
     Routing,
     TaskChange,
@@ -304,4 +305,5 @@ class ReceiptRecorded(Record):
     attempt_id: Id = Field(description="The attempt.")
     receipt_type: Line = Field(description="The ce_type of the receipt.")
     receipt_id: Id = Field(description="The receipt's own event id.")
+    outcome: Outcome | None = Field(default=None, description="outcome.reported: how it went.")
     occurred_at: Timestamp = Field(description="Append time of the receipt.")

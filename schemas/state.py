@@ -24,7 +24,6 @@ from schemas.vocabulary import (
     OnTimeout,
     Outcome,
     RiskLevel,
-    Verdict,
 )
 
 Seconds = Annotated[int, Field(ge=0)]
@@ -140,7 +139,9 @@ class PackageAccepted(Record):
     plan: Plan = Field(description="The plan pinned for it.")
     lineage: Lineage = Field(description="Who stands behind it.")
     opened_event_id: Id = Field(description="The InterruptStatusChanged that answers it.")
-    objection_by: Timestamp | None = Field(default=None, description="End of the objection window.")
+    deadline_lifted: bool = Field(
+        default=False, description="Whether an exception lets it be decided past its deadline."
+    )
     occurred_at: Timestamp = Field(description="Append time of the request.")
 
 
@@ -194,7 +195,7 @@ class Audit(Record):
 
     review_task_id: Id = Field(description="Its task.")
     opened_at: Timestamp = Field(description="When it was opened.")
-    verdict: Verdict | None = Field(default=None, description="Null while it is open.")
+    closed: bool = Field(default=False, description="Whether its verdict was given.")
 
 
 class GrantedException(Record):
@@ -285,6 +286,9 @@ class ControlPointState(Record):
     )
     approvals: Annotated[list[Approval], Field(max_length=64)] = Field(
         default=[], description="Approvals of this version."
+    )
+    deciders: Ids = Field(
+        default=[], description="Who decided anything about this version, delegates and principals."
     )
     override: PendingOverride | None = Field(
         default=None, description="An override that waits for its confirmation, or had it."

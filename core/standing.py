@@ -1,0 +1,54 @@
+"""What stops a command before anyone asks who sent it: time, version, action (the fixed order)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.authority import Claim, Failure
+from core.context import Context, Event, ReviewerCommand
+from core.needs import Act
+from core.refusals import BINDING, key_answered, refused
+from schemas.commands import HumanDecisionCommand
+from schemas.state import ControlPointState
+
+
+def claim_of(command: ReviewerCommand, act: Act, context: Context) -> Claim:
+    """Who wants to do what, with which credential."""
+    signer = context.signer
+    return Claim(
+        command.reviewer_id,
+        act,
+        command.on_behalf_of if isinstance(command, HumanDecisionCommand) else None,
+        kid=signer.kid if signer else None,
+        sid=signer.sid if signer else None,
+    )
+
+
+def out_of_time(state: ControlPointState, context: Context) -> Failure | None:
+    """TOO_LATE: appended after `decide_by`, whether or not its clock has fired."""
+    if state.decide_by is None or context.now <= state.decide_by:
+        return None
+    return Failure("TOO_LATE", f"the time to decide ended at {state.decide_by.isoformat()}")
+
+
+def other_version(state: ControlPointState, command: ReviewerCommand) -> Failure | None:
+    """STALE_PACKAGE_VERSION: about another version than the current one."""
+    assert state.accepted is not None
+    version = state.accepted.request.package.version
+    if command.expected_package_version == version:
+        return None
+    message = f"the package stands at version {version}; read it and decide again"
+    return Failure("STALE_PACKAGE_VERSION", message)
+
+
+def refusal_of(
+    state: ControlPointState,
+    command: ReviewerCommand,
+    context: Context,
+    failures: Sequence[Failure],
+) -> list[Event]:
+    """The refusal of a command, and its key's answer where time cannot mend it."""
+    refusal = refused(state, command, context, failures)
+    if refusal.code not in BINDING:
+        return [refusal]
+    return [refusal, key_answered(command, context, refusal.event_id)]
