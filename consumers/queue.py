@@ -1,23 +1,20 @@
-"""The queue and the control points in it, as people read them.
+"""The control points, and the queue of their tasks, from the log.
 
-It folds the changelog `interrupt-state` (the log, not Redis): so it needs no key of the worker's,
-and shows what was committed. One partition is read for one package, all for the list.
+It folds the changelog `interrupt-state`: so it needs no key of the worker's, and shows what was
+committed. One partition is read for one package. A list reads them all, so lists are first sought
+in the projection (`queue_projection.py`), which has the same rows in the same order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
+from consumers.queue_rows import Row, Wanted, ranked, top
 from consumers.reading import Read, partitions_of, read_topic
 from schemas.codec import decode_bytes
 from schemas.state import ControlPointState
 from schemas.topics import partition_for, record_key
-from schemas.vocabulary import RISK_LEVELS
-
-OPEN: Final = frozenset({"pending", "escalated"})
-_FAR: Final = datetime.max
 
 
 class UnknownControlPoint(Exception):
@@ -36,12 +33,14 @@ class Queue:
 
     def states(self, *, tenant_id: str | None = None) -> list[ControlPointState]:
         """Every control point, of one tenant if named."""
-        latest = fold(read_topic(self._config, self._topic))
+        latest = self._latest()
         return [s for s in latest.values() if tenant_id is None or s.tenant_id == tenant_id]
 
-    def open(self, *, tenant_id: str | None = None) -> list[ControlPointState]:
-        """The open ones: highest risk first, then the one due first."""
-        return sorted((s for s in self.states(tenant_id=tenant_id) if s.status in OPEN), key=_rank)
+    def top(self, wanted: Wanted, limit: int) -> list[Row]:
+        """The first tasks that are wanted, at most `limit`: highest priority first, then risk, then
+        what is due first."""
+        rows = (ranked(key, state) for key, state in self._latest().items())
+        return top((row for row in rows if row is not None), wanted, limit)
 
     def find(self, tenant_id: str | None, some_id: str) -> ControlPointState:
         """The control point of a decision package id, else of an interrupt id.
@@ -56,6 +55,9 @@ class Queue:
             if found is not None:
                 return found
         return chosen(self.states(tenant_id=tenant_id), some_id)
+
+    def _latest(self) -> dict[bytes, ControlPointState]:
+        return fold(read_topic(self._config, self._topic))
 
 
 def fold(records: Iterator[Read]) -> dict[bytes, ControlPointState]:
@@ -81,9 +83,3 @@ def chosen(states: list[ControlPointState], some_id: str) -> ControlPointState:
         tenants = ", ".join(sorted(state.tenant_id for state in found))
         raise UnknownControlPoint(f"{some_id}: several tenants have it ({tenants}); add --tenant")
     return found[0]
-
-
-def _rank(state: ControlPointState) -> tuple[int, datetime, str]:
-    risk = RISK_LEVELS.index(state.accepted.plan.effective_risk) if state.accepted else 0
-    due = state.decide_by.replace(tzinfo=None) if state.decide_by else _FAR
-    return -risk, due, state.decision_package_id

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, Protocol, get_args
 
+from consumers.queue_rows import Ranked
 from schemas.headers import Headers
 
 Place = tuple[str, int]
@@ -178,11 +179,13 @@ TAGS: Final[tuple[Tag, ...]] = get_args(Tag)
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A control point in the store: its bytes, when its next clock is due, what it counts as."""
+    """A control point in the store: its bytes, when its next clock is due, what it counts as, and
+    its row in the queue if it has one."""
 
     value: bytes | None
     due: datetime | None = None
     tags: frozenset[Tag] = frozenset()
+    row: Ranked | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +224,8 @@ class StateStore(Protocol):
     def apply(
         self, task: int, expected: Watermark, new: Watermark, changes: Mapping[bytes, Stored]
     ) -> None:
-        """Writes the changes and the new watermark if it stands at `expected`; else nothing.
+        """Writes the changes, their rows and the new watermark if it stands at `expected`; else
+        nothing. So the queue is never ahead of the control points, nor behind them.
 
         Applying the same once more does no harm. Raises WatermarkMismatch.
         """

@@ -32,18 +32,21 @@ _MAC_BYTES: Final = 16
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
 
-# KEYS of every script: watermark, states (hash), due (sorted set), restore token, a set for each tag.
+PARTS: Final = ("watermark", "states", "due", "restore", "queue", "rows", *TAGS)
+"""What a task has in Redis, in the order of the scripts' KEYS: a string, a hash of control points, a
+sorted set of due times, a string, a sorted set of ranks, a hash of rows, and a set for each tag."""
+
 _LOAD: Final = """
 local next = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
 local values = {}
 if #ARGV > 0 then values = redis.call('HMGET', KEYS[2], unpack(ARGV)) end
 local counts = {}
-for i = 5, #KEYS do counts[i - 4] = redis.call('SCARD', KEYS[i]) end
+for i = 7, #KEYS do counts[i - 6] = redis.call('SCARD', KEYS[i]) end
 return {redis.call('GET', KEYS[1]), next[2] or false, values, counts}
 """
 _WRITE: Final = """
 local function write(first)
-  for i = first, #ARGV, 4 do
+  for i = first, #ARGV, 6 do
     if ARGV[i + 1] == '' then
       redis.call('HDEL', KEYS[2], ARGV[i])
     else
@@ -54,8 +57,15 @@ local function write(first)
     else
       redis.call('ZADD', KEYS[3], ARGV[i + 2], ARGV[i])
     end
-    for tag = 5, #KEYS do
-      if string.sub(ARGV[i + 3], tag - 4, tag - 4) == '1' then
+    if ARGV[i + 5] == '' then
+      redis.call('ZREM', KEYS[5], ARGV[i])
+      redis.call('HDEL', KEYS[6], ARGV[i])
+    else
+      redis.call('ZADD', KEYS[5], ARGV[i + 4], ARGV[i])
+      redis.call('HSET', KEYS[6], ARGV[i], ARGV[i + 5])
+    end
+    for tag = 7, #KEYS do
+      if string.sub(ARGV[i + 3], tag - 6, tag - 6) == '1' then
         redis.call('SADD', KEYS[tag], ARGV[i])
       else
         redis.call('SREM', KEYS[tag], ARGV[i])
@@ -64,8 +74,8 @@ local function write(first)
   end
 end
 """
-# ARGV: expected, new, then key, value, due and tags (a digit each) of each change. An unknown result is tried again by a
-# later load: it finds either watermark.
+# ARGV: expected, new, then of each change: key, value, due, tags (a digit each), score and row. An
+# unknown result is tried again by a later load: it finds either watermark.
 _APPLY: Final = (
     _WRITE
     + """
@@ -78,7 +88,7 @@ return {1}
 """
 )
 _BEGIN: Final = """
-redis.call('DEL', unpack(KEYS))
+redis.call('UNLINK', unpack(KEYS))
 redis.call('SET', KEYS[4], ARGV[1])
 return {1}
 """
@@ -189,9 +199,7 @@ class RedisStore:
         self._redis.close()
 
     def _keys(self, task: int) -> list[str]:
-        tag = f"{{{self._prefix}p{task}}}"
-        parts = ("watermark", "states", "due", "restore", *TAGS)
-        return [f"{tag}:{part}" for part in parts]
+        return [redis_key(self._prefix, task, part) for part in PARTS]
 
     def _asked(self, call: Callable[[], T]) -> T:
         from time import perf_counter
@@ -210,12 +218,14 @@ class RedisStore:
         if answer[0] != 1:
             raise WatermarkMismatch(_watermark(answer[1] if len(answer) > 1 else None))
 
-    def _sealed(self, changes: Mapping[bytes, Stored]) -> list[bytes | str]:
-        args: list[bytes | str] = []
+    def _sealed(self, changes: Mapping[bytes, Stored]) -> list[bytes | str | int]:
+        args: list[bytes | str | int] = []
         for key, stored in changes.items():
             value = b"" if stored.value is None else self._mac(key, stored.value) + stored.value
             due = "" if stored.due is None else str(_micros(stored.due))
-            args += [key, value, due, "".join("01"[tag in stored.tags] for tag in TAGS)]
+            tags = "".join("01"[tag in stored.tags] for tag in TAGS)
+            row = stored.row
+            args += [key, value, due, tags, *((row.score, row.packed) if row else ("", b""))]
         return args
 
     def _mac(self, key: bytes, value: bytes) -> bytes:
@@ -226,6 +236,11 @@ class RedisStore:
         if not hmac.compare_digest(mac, self._mac(key, body)):
             raise StoreCorrupt("a value in Redis was not written by a worker")
         return body
+
+
+def redis_key(prefix: str, task: int, part: str) -> str:
+    """The name of one of PARTS; all of a task share a hash tag."""
+    return f"{{{prefix}p{task}}}:{part}"
 
 
 def _text(watermark: Watermark) -> str:

@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import Final
 
 from consumers.control.ports import StateStore, Stored, Tag, Watermark, WatermarkMismatch
+from consumers.queue_rows import OPEN, ranked
 from core.timers import next_due
 from schemas.codec import decode_bytes, encode
 from schemas.state import ControlPointState
+from schemas.topics import record_key
 from schemas.vocabulary import RiskLevel
 
 OPEN_TAGS: Final[dict[RiskLevel, Tag]] = {
@@ -34,6 +36,7 @@ class View:
         self._values: dict[bytes, bytes | None] = {}
         self._states: dict[bytes, ControlPointState | None] = {}
         self._changed: dict[bytes, None] = {}
+        self._open = 0
 
     def load(self, keys: Iterable[bytes]) -> None:
         """Looks at the store, which must stand where the task does. Raises WatermarkMismatch,
@@ -44,8 +47,15 @@ class View:
         loaded = self._store.load(self._task, wanted)
         if loaded.watermark != self._watermark:
             raise WatermarkMismatch(loaded.watermark)
+        if not self._values:
+            self._open = sum(loaded.counts.get(tag, 0) for tag in OPEN_TAGS.values())
         for key in wanted:
             self._values[key] = loaded.values.get(key)
+
+    def open_count(self) -> int:
+        """Open interrupts of the whole task, this batch's changes included; once something was
+        loaded."""
+        return self._open
 
     def state(self, key: bytes) -> ControlPointState | None:
         """The control point as it stands; None if there is none. The key has been loaded."""
@@ -56,8 +66,10 @@ class View:
 
     def put(self, key: bytes, state: ControlPointState | None) -> bool:
         """The control point after a judgement; whether it is another than before."""
-        if state == self.state(key):
+        before = self.state(key)
+        if state == before:
             return False
+        self._open += _is_open(state) - _is_open(before)
         self._states[key] = state
         self._values[key] = encode(state) if state is not None else None
         self._changed[key] = None
@@ -86,19 +98,25 @@ class View:
 
 
 def stored(value: bytes | None, state: ControlPointState | None) -> Stored:
-    """A control point as the store keeps it: its bytes, its next due time, what it counts as."""
+    """A control point as the store keeps it: its bytes, its next due time, what it counts as, and
+    what the queue shows of it."""
     if state is None:
         return Stored(value)
-    return Stored(value, next_due(state), tags_of(state))
+    key = record_key(state.tenant_id, state.decision_package_id)
+    return Stored(value, next_due(state), tags_of(state), ranked(key, state))
 
 
 def tags_of(state: ControlPointState) -> frozenset[Tag]:
     """What a control point counts as."""
     tags: set[Tag] = set()
-    if state.accepted is not None and state.status in ("pending", "escalated"):
+    if state.accepted is not None and _is_open(state):
         tags.add(OPEN_TAGS[state.accepted.plan.effective_risk])
     if state.gate == "open":
         tags.add("grant_open")
     if state.grant is not None and state.grant.in_doubt:
         tags.add("grant_in_doubt")
     return frozenset(tags)
+
+
+def _is_open(state: ControlPointState | None) -> bool:
+    return state is not None and state.status in OPEN

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from consumers.control.ports import TAGS, Loaded, Stored, Tag, Watermark, WatermarkMismatch
+from consumers.queue_projection import Asked, Page
+from consumers.queue_rows import Ranked, Wanted, in_order
 from tests.fakes.memory_broker import Hook, no_hook
 
 
@@ -16,21 +18,25 @@ class _Part:
     values: dict[bytes, bytes] = field(default_factory=dict)
     due: dict[bytes, datetime] = field(default_factory=dict)
     tags: dict[bytes, frozenset[Tag]] = field(default_factory=dict)
+    rows: dict[bytes, Ranked] = field(default_factory=dict)
     token: str | None = None
 
     def write(self, changes: Mapping[bytes, Stored]) -> None:
         for key, stored in changes.items():
             self.values.pop(key, None)
             self.due.pop(key, None)
+            self.rows.pop(key, None)
             self.tags[key] = stored.tags
             if stored.value is not None:
                 self.values[key] = stored.value
             if stored.due is not None:
                 self.due[key] = stored.due
+            if stored.row is not None:
+                self.rows[key] = stored.row
 
 
 class MemoryStore:
-    """See StateStore."""
+    """See StateStore and QueuePages."""
 
     def __init__(self, hook: Hook = no_hook) -> None:
         self.hook = hook
@@ -88,6 +94,17 @@ class MemoryStore:
         part = self._restoring(task, token)
         part.watermark, part.token = watermark, None
 
+    def pages(
+        self, asked: Sequence[Asked], wanted: Wanted, *, rows_max: int, looked_at_max: int
+    ) -> list[Page | None]:
+        """See QueuePages."""
+        return [
+            None
+            if (part := self._part(task)).watermark is None
+            else _page(in_order(part.rows.values()), after, wanted, rows_max, looked_at_max)
+            for task, after in asked
+        ]
+
     def _part(self, task: int) -> _Part:
         return self._parts.setdefault(task, _Part())
 
@@ -96,3 +113,16 @@ class MemoryStore:
         if part.token != token:
             raise WatermarkMismatch(part.watermark)
         return part
+
+
+def _page(
+    rows: list[Ranked], after: Ranked | None, wanted: Wanted, rows_max: int, looked_at_max: int
+) -> Page:
+    left = [row for row in rows if after is None or row.place > after.place]
+    found: list[Ranked] = []
+    for looked_at, row in enumerate(left[:looked_at_max], 1):
+        if wanted.matches(row):
+            found.append(row)
+        if len(found) == rows_max:
+            return Page(found, row if looked_at < len(left) else None)
+    return Page(found, left[looked_at_max - 1] if looked_at_max < len(left) else None)

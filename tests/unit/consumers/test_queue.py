@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from consumers import queue
 from consumers.queue import Queue, UnknownControlPoint, chosen, fold
+from consumers.queue_rows import Wanted
 from consumers.reading import Read
-from core.planning import plan_for
-from core.policy import parse_policy
-from schemas.canonical import record_digest
 from schemas.codec import encode
-from schemas.state import ControlPointState, Lineage, PackageAccepted, SeenInterrupt
+from schemas.state import ControlPointState, SeenInterrupt
 from schemas.topics import record_key
 from tests import examples as e
-
-
-def an_open(package_id: str, **over: Any) -> ControlPointState:
-    """An open control point."""
-    interrupt = f"{package_id}-v1"
-    package = e.a_package(decision_package_id=package_id, risk_level=over.pop("risk", "high"))
-    request = e.a_request(interrupt_id=interrupt, package=package)
-    accepted = PackageAccepted(
-        event_id="accepted", request=request, request_digest="d", package_digest="d",
-        plan=plan_for(parse_policy(e.a_policy_form()), request, signed=True),
-        lineage=Lineage(first_signer=e.AGENT, requesters=[], drafters=[]),
-        opened_event_id="opened", occurred_at=e.NOW,
-    )  # fmt: skip
-    seen = SeenInterrupt(
-        interrupt_id=interrupt, version=1, request_digest=record_digest(request), event_id="opened"
-    )
-    form: dict[str, Any] = {
-        "decision_package_id": package_id, "status": "pending", "accepted": accepted,
-        "interrupts": [seen], "decide_by": e.at(3600),
-    }  # fmt: skip
-    return e.a_state(**(form | over))
+from tests.examples.tasks import a_deferred, an_open
 
 
 def log(*states: ControlPointState | tuple[str, str]) -> list[Read]:
@@ -71,28 +47,32 @@ def test_the_last_state_counts_and_a_tombstone_ends_one() -> None:
     assert list(latest.values()) == [later]
 
 
-def test_the_riskiest_and_the_first_due_come_first(served: list[Read]) -> None:
-    """And what is closed is not in the queue."""
+def test_the_log_has_the_queue_as_well(served: list[Read]) -> None:
+    """The riskiest and the first due come first; what is closed or awaited is not in it."""
     served += log(
         an_open("late", decide_by=e.at(7200)),
         an_open("soon", decide_by=e.at(60)),
         an_open("critical", risk="critical", decide_by=e.at(9000)),
         an_open("closed", status="decided"),
+        a_deferred("deferred"),
         e.a_state(decision_package_id="awaited"),
     )
 
-    found = Queue({}, str).open()
+    found = Queue({}, str).top(Wanted(), 10)
+    first = Queue({}, str).top(Wanted(), 2)
 
-    assert [state.decision_package_id for state in found] == ["critical", "soon", "late"]
+    assert [row.decision_package_id for row in found] == ["critical", "soon", "late"]
+    assert first == found[:2]
 
 
-def test_a_tenant_sees_its_own(served: list[Read]) -> None:
+def test_only_what_is_wanted_is_listed(served: list[Read]) -> None:
     """Filtered by the state, not by who asks."""
-    served += log(an_open("p"), an_open("q", tenant_id="other"))
+    served += log(an_open("p"), an_open("q", tenant_id="other"), a_deferred("r"))
 
-    found = Queue({}, str).open(tenant_id="other")
+    of_other = Queue({}, str).top(Wanted(tenant_id="other"), 10)
+    deferred = Queue({}, str).top(Wanted(kind="deferred"), 10)
 
-    assert [state.decision_package_id for state in found] == ["q"]
+    assert [row.decision_package_id for row in (*of_other, *deferred)] == ["q", "r"]
 
 
 @pytest.mark.parametrize("tenant", [None, e.TENANT])
