@@ -6,7 +6,8 @@ The reader takes its position before the record is published, so that no answer 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
@@ -14,6 +15,7 @@ from uuid import uuid4
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
+    TIMESTAMP_NOT_AVAILABLE,
     Consumer,
     KafkaError,
     KafkaException,
@@ -30,6 +32,7 @@ from schemas.topics import RECORD_BYTES_MAX, partition_for
 METADATA_TIMEOUT_S: Final = 10.0
 DEAD_LETTER: Final = "dead-letter"
 _REASON: Final = "dlq_reason"
+_NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
 
 
@@ -43,10 +46,12 @@ class DeadLettered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A record on an answer topic and its headers."""
+    """A record on an answer topic and its headers; the bytes it was, and the broker's time of it."""
 
     record: Record
     headers: Headers
+    value: bytes = field(default=b"", repr=False)
+    appended: datetime = _NO_TIME
 
 
 class AnswerReader:
@@ -58,9 +63,10 @@ class AnswerReader:
         topics: Iterable[str],
         *,
         key: bytes | None,
-        start: Literal["end", "beginning"] = "end",
+        start: Literal["end", "beginning"] | datetime = "end",
     ) -> None:
         """topics: names without prefix. key: only answers about it; None: all partitions, all keys.
+        start: an instant means what was appended since.
 
         Raises BrokerUnreachable, NotAllowed.
         """
@@ -68,9 +74,9 @@ class AnswerReader:
         self._key = key
         self._consumer = Consumer(_settings(config), logger=logger)
         try:
-            self._consumer.assign(
-                [position for name in topics for position in self._positions(name, key, start)]
-            )
+            places = [place for name in topics for place in self._positions(name, key, start)]
+            self._consumer.assign(places)
+            self._unread = {(place.topic, place.partition) for place in places}
         except KafkaException as error:
             self._consumer.close()
             raise _failure(error.args[0], config) from None
@@ -98,6 +104,15 @@ class AnswerReader:
                 yield answer
         raise NoAnswer(f"no answer within {timeout_s:g} s")
 
+    def so_far(self, *, timeout_s: float) -> Iterator[Answer]:
+        """What stands there now, to its end. Raises NoAnswer: the end was not reached in time."""
+        for message in self._messages(monotonic() + timeout_s, until_end=True):
+            answer = self._answer(message, None)
+            if answer is not None:
+                yield answer
+        if self._unread:
+            raise NoAnswer(f"the end was not reached within {timeout_s:g} s")
+
     def close(self) -> None:
         """Lets go of the broker."""
         self._consumer.close()
@@ -114,7 +129,7 @@ class AnswerReader:
         self.close()
 
     def _positions(
-        self, name: str, key: bytes | None, start: Literal["end", "beginning"]
+        self, name: str, key: bytes | None, start: Literal["end", "beginning"] | datetime
     ) -> Iterator[TopicPartition]:
         topic = self._config.topic(name)
         metadata = self._consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
@@ -124,16 +139,30 @@ class AnswerReader:
         partitions = range(count) if key is None else [partition_for(key, count)]
         for partition in partitions:
             offset = OFFSET_BEGINNING
-            if start == "end":
-                where = TopicPartition(topic, partition)
-                found = self._consumer.get_watermark_offsets(where, timeout=METADATA_TIMEOUT_S)
-                if found is None:
-                    raise BrokerUnreachable(f"{self._config.bootstrap_servers} did not answer")
-                offset = found[1]
+            if start != "beginning":
+                offset = self._end(TopicPartition(topic, partition))
+            if isinstance(start, datetime):
+                # The end is asked first: what comes between the two questions is not missed.
+                since = self._since(TopicPartition(topic, partition), start)
+                offset = since if since >= 0 else offset
             yield TopicPartition(topic, partition, offset)
 
-    def _messages(self, deadline: float) -> Iterator[Message]:
-        while (left := deadline - monotonic()) > 0:
+    def _end(self, place: TopicPartition) -> int:
+        found = self._consumer.get_watermark_offsets(place, timeout=METADATA_TIMEOUT_S)
+        if found is None:
+            raise BrokerUnreachable(f"{self._config.bootstrap_servers} did not answer")
+        return int(found[1])
+
+    def _since(self, place: TopicPartition, start: datetime) -> int:
+        """The first offset that was appended at `start` or later; below zero: there is none."""
+        place.offset = max(0, int(start.timestamp() * 1000))
+        found = self._consumer.offsets_for_times([place], timeout=METADATA_TIMEOUT_S)[0]
+        if found.error is not None:
+            raise _failure(found.error, self._config)
+        return int(found.offset)
+
+    def _messages(self, deadline: float, *, until_end: bool = False) -> Iterator[Message]:
+        while (left := deadline - monotonic()) > 0 and not (until_end and not self._unread):
             message = self._consumer.poll(min(left, 0.5))
             if message is None:
                 continue
@@ -142,7 +171,9 @@ class AnswerReader:
                 # A partition is shared: another tenant may use the same ids in it.
                 if self._key is None or message.key() == self._key:
                     yield message
-            elif not unreachable(error) and error.code() != KafkaError._PARTITION_EOF:
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._unread.discard((str(message.topic()), message.partition() or 0))
+            elif not unreachable(error):
                 raise _failure(error, self._config)
 
     def _answer(self, message: Message, record_id: str | None) -> Answer | None:
@@ -162,7 +193,14 @@ class AnswerReader:
         except Undecodable as error:
             logger.warning("an answer topic holds what is no record: %s", error.reason)
             return None
-        return Answer(record, headers)
+        kind, millis = message.timestamp()
+        known = kind != TIMESTAMP_NOT_AVAILABLE
+        appended = datetime.fromtimestamp(millis / 1000, UTC) if known else _NO_TIME
+        return Answer(record, headers, _bytes(message.value()), appended)
+
+
+def _bytes(data: str | bytes | None) -> bytes:
+    return data.encode() if isinstance(data, str) else data or b""
 
 
 def _first(headers: Headers, name: str) -> bytes | None:
@@ -186,5 +224,6 @@ def _settings(config: KafkaConfig) -> dict[str, Any]:
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
+        "enable.partition.eof": True,
         "check.crcs": True,
     }

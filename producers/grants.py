@@ -30,9 +30,17 @@ class GrantInvalid(Exception):
     """The grant does not authorise this action; the message says why. Do not act."""
 
 
+class GrantEnded(GrantInvalid):
+    """The grant is good and its time is over. Do not act."""
+
+
 @dataclass(frozen=True, slots=True)
 class VerifiedGrant:
-    """A grant whose signature, claims and arguments agree. `args` is what may be done, exactly."""
+    """A grant whose signature, claims and arguments agree. `args` is what may be done, exactly.
+
+    approvers, decision_event_ids: who let it be done, and where that stands; empty when a policy
+    or an unobjected window did.
+    """
 
     grant_id: str
     tool_name: str
@@ -40,6 +48,8 @@ class VerifiedGrant:
     action_digest: str
     expires_at: datetime
     gate: ToolGateEvent
+    approvers: tuple[str, ...] = ()
+    decision_event_ids: tuple[str, ...] = ()
 
 
 def verify_grant(gate: ToolGateEvent, *, keys: TrustedKeys, now: datetime) -> VerifiedGrant:
@@ -70,7 +80,7 @@ def verify_grant(gate: ToolGateEvent, *, keys: TrustedKeys, now: datetime) -> Ve
             raise GrantInvalid(f"the grant and the gate do not agree ({name})")
     expires_at = _instant(claims, "exp")
     if now >= expires_at:
-        raise GrantInvalid("the grant has expired")
+        raise GrantEnded("the grant has expired")
     if _instant(claims, "nbf") > now + SKEW_MAX:
         raise GrantInvalid("the grant is not valid yet; check this machine's clock")
     return VerifiedGrant(
@@ -80,6 +90,8 @@ def verify_grant(gate: ToolGateEvent, *, keys: TrustedKeys, now: datetime) -> Ve
         action_digest=claims["action_digest"],
         expires_at=expires_at,
         gate=gate,
+        approvers=_texts(claims, "approvers"),
+        decision_event_ids=_texts(claims, "decision_event_ids"),
     )
 
 
@@ -95,6 +107,13 @@ def _bound_args(
     if not isinstance(args, dict):
         raise GrantInvalid("the arguments are not an object")
     return MappingProxyType(args)
+
+
+def _texts(claims: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    found = claims.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise GrantInvalid(f"the grant's {name} is no list of texts")
+    return tuple(found)
 
 
 def _instant(claims: Mapping[str, Any], name: str) -> datetime:

@@ -1,26 +1,42 @@
-"""The executor's side: verify, take, act only on one's own `consumed`, report."""
+"""The executor's side: verify, take, act only on one's own `consumed`, report.
+
+A program that acts on many gates needs only `producers.executing.serve`, which uses this.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar
-from uuid import UUID, uuid4, uuid5
+from uuid import uuid4
 
 from core.jwk import TrustedKeys
 from producers.answers import DEAD_LETTER, Answer, AnswerReader, NoAnswer
-from producers.connection import KafkaConfig
-from producers.grants import GrantInvalid, VerifiedGrant, verify_grant
+from producers.attempt import BROKER_SKEW_MAX, Attempt, outcome_of, stable_attempt_id
+from producers.connection import BrokerUnreachable, KafkaConfig, NotAllowed
+from producers.grants import GrantEnded, GrantInvalid, VerifiedGrant, verify_grant
 from producers.keys import SigningKey
 from producers.publisher import Identity, Publisher
 from schemas.events import CommandRefused, ToolGateEvent
-from schemas.execution import GrantTake, Receipt, ToolExecuted, ToolFailed, ToolInDoubt
+from schemas.execution import (
+    OutcomeReported,
+    Receipt,
+    ToolDenied,
+    ToolExecuted,
+    ToolFailed,
+    ToolInDoubt,
+)
 from schemas.topics import record_key
+from schemas.vocabulary import Outcome
 
 ANSWER_WITHIN_S: Final = 30.0
-_R = TypeVar("_R", bound=Receipt)
-_NAMESPACE: Final = UUID("0b5f4a2e-2f0e-5d0a-8c39-5a3d1d6c4e17")
+_R = TypeVar("_R", bound=Receipt | OutcomeReported)
+
+
+class NotDone(Exception):
+    """The action certainly did not happen. The message says why; it goes on record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +45,51 @@ class Permit:
 
     args: Mapping[str, Any]
     grant: VerifiedGrant
-    attempt_id: str
+    attempt: Attempt
     execute_by: datetime | None
+
+    @property
+    def attempt_id(self) -> str:
+        """The attempt that took the grant."""
+        return self.attempt.attempt_id
 
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """Do not act. code: of the refusal, or GRANT_INVALID, NO_ANSWER."""
+    """Do not act. code: of the refusal, or GRANT_INVALID, GRANT_EXPIRED, NO_ANSWER.
+
+    on_record: the refusal stands in the log; otherwise put it there with `ExecutorGuard.denied`.
+    taken: the attempt holds the grant, too late. Whoever knows that it did nothing reports
+    `failed`, or a human is asked.
+    """
 
     code: str
     why: str
     attempt_id: str
+    on_record: bool = False
+    taken: bool = False
 
     def __bool__(self) -> bool:
         return False
+
+
+@dataclass(slots=True)
+class Act:
+    """An action under way. Set what the receipt is to say.
+
+    receipt, reported: what came of it, and whether the broker has it; if not, `report` it again.
+    """
+
+    permit: Permit
+    result_digest: str | None = None
+    detail: str | None = None
+    receipt: Receipt | None = None
+    reported: bool = False
+
+    @property
+    def args(self) -> Mapping[str, Any]:
+        """The verified arguments: do exactly this."""
+        return self.permit.args
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,108 +118,150 @@ class ExecutorGuard:
         acts. A program that keeps its own durable record of what it began may pass
         `stable_attempt_id` and find its own take again after a crash; then no second copy of it
         may run. Denied NO_ANSWER: not known, do not act. Raises BrokerUnreachable, NotAllowed,
-        DeadLettered.
+        DeadLettered, KeysUnavailable.
         """
-        attempt = attempt_id or f"att-{uuid4()}"
+        attempt = Attempt(gate, attempt_id or f"att-{uuid4()}", self.executor_id)
         try:
             grant = verify_grant(gate, keys=self.keys(), now=self.clock())
         except GrantInvalid as error:
-            return Denied("GRANT_INVALID", str(error), attempt)
-        take = grant_take(grant, attempt, self.executor_id)
+            code = "GRANT_EXPIRED" if isinstance(error, GrantEnded) else "GRANT_INVALID"
+            return Denied(code, str(error), attempt.attempt_id)
 
         def pick(answer: Answer) -> ToolGateEvent | CommandRefused | None:
             match answer.record:
                 case ToolGateEvent(gate="consumed") as consumed:
-                    return consumed if consumed.attempt_id == attempt else None
+                    return consumed if consumed.attempt_id == attempt.attempt_id else None
                 case CommandRefused() as refusal if refusal.code != "DUPLICATE_COMMAND":
-                    return refusal if refusal.command_id == attempt else None
+                    return refusal if refusal.command_id == attempt.attempt_id else None
                 case _:
                     return None
 
-        key = record_key(gate.tenant_id, gate.decision_package_id)
-        # A stable attempt may have been answered before; a new one cannot have been.
-        start: Literal["beginning", "end"] = "beginning" if attempt_id else "end"
+        # A given attempt may have been answered before; a new one cannot have been.
+        start: datetime | Literal["end"] = gate.occurred_at - BROKER_SKEW_MAX
+        if attempt_id is None:
+            start = "end"
         topics = ["tool-gate", "command-refused", DEAD_LETTER]
-        with AnswerReader(self.config, topics, key=key, start=start) as reader:
+        with AnswerReader(self.config, topics, key=_key(gate), start=start) as reader:
             with Publisher(self.config) as out:
-                out.publish(take, identity=self._identity, record_id=attempt)
-            answers = reader.answers(timeout_s=timeout_s, record_id=attempt)
+                out.publish(attempt.take(), identity=self._identity, record_id=attempt.attempt_id)
+            answers = reader.answers(timeout_s=timeout_s, record_id=attempt.attempt_id)
             try:
                 found = next(found for answer in answers if (found := pick(answer)) is not None)
             except NoAnswer as error:
-                return Denied("NO_ANSWER", f"{error}; do not act", attempt)
-        return self._permit(found, grant, attempt)
+                return Denied("NO_ANSWER", f"{error}; do not act", attempt.attempt_id)
+        answer = self._permit(found, grant, attempt)
+        if isinstance(answer, Denied) and answer.taken and attempt_id is None:
+            self.report(attempt.failed(self.clock(), answer.why))  # new here: it did nothing
+        return answer
+
+    def denied(self, gate: ToolGateEvent, reason: str) -> ToolDenied | None:
+        """Puts on record that this executor refuses to act on a gate, and why.
+
+        None: the gate names no grant or no action, so that there is nothing to refuse. Refusing
+        again is the same record. Raises as receipts do.
+        """
+        if gate.grant_id is None or gate.action_digest is None:
+            return None
+        attempt_id = stable_attempt_id(gate.grant_id, self.executor_id)
+        attempt = Attempt(gate, attempt_id, self.executor_id)
+        return self.report(attempt.denied(self.clock(), reason))
+
+    @contextmanager
+    def acting(self, permit: Permit) -> Iterator[Act]:
+        """Around the action: reports what came of it, by how the block ends.
+
+        It returns: executed. It raises NotDone: failed. It raises anything else: in doubt, for
+        nobody knows how far it came. The exception goes on; nothing after the block runs as if the
+        action had been done. When the receipt itself cannot be published (BrokerUnreachable,
+        NotAllowed): `act.reported` is False; `report(act.receipt)` again. Never act again.
+        """
+        act = Act(permit)
+        try:
+            yield act
+        except BaseException as error:
+            act.receipt = self._receipt_of(permit, error)
+            try:
+                self.report(act.receipt)
+                act.reported = True
+            except (BrokerUnreachable, NotAllowed) as away:
+                error.add_note(f"and that could not be reported: {away}")
+            raise
+        act.receipt = permit.attempt.executed(
+            self.clock(), result_digest=act.result_digest, detail=act.detail
+        )
+        self.report(act.receipt)
+        act.reported = True
 
     def executed(
         self, permit: Permit, *, result_digest: str | None = None, detail: str | None = None
     ) -> ToolExecuted:
         """Reports that it was done. Receipts raise BrokerUnreachable: report again, same id."""
-        receipt = ToolExecuted(
-            **self._receipt(permit, "executed"), result_digest=result_digest, detail=detail
+        return self.report(
+            permit.attempt.executed(self.clock(), result_digest=result_digest, detail=detail)
         )
-        return self._report(receipt)
 
     def failed(self, permit: Permit, *, detail: str) -> ToolFailed:
         """Reports that it is known not to have happened."""
-        return self._report(ToolFailed(**self._receipt(permit, "failed"), detail=detail))
+        return self.report(permit.attempt.failed(self.clock(), detail))
 
     def in_doubt(self, permit: Permit, *, detail: str) -> ToolInDoubt:
         """Reports that nobody knows whether it happened; a human is asked, nothing is retried."""
-        return self._report(ToolInDoubt(**self._receipt(permit, "in-doubt"), detail=detail))
+        return self.report(permit.attempt.in_doubt(self.clock(), detail))
+
+    def report_outcome(
+        self,
+        grant_id: str,
+        *,
+        tenant_id: str,
+        decision_package_id: str,
+        outcome: Outcome,
+        severity: str | None = None,
+        detail: str | None = None,
+    ) -> OutcomeReported:
+        """Reports later how it went: ok, incident or reversed. The same words again are the same
+        report; other words are a further one."""
+        return self.report(
+            outcome_of(
+                grant_id,
+                tenant_id=tenant_id,
+                decision_package_id=decision_package_id,
+                executor_id=self.executor_id,
+                outcome=outcome,
+                severity=severity,
+                detail=detail,
+                now=self.clock(),
+            )
+        )
+
+    def report(self, receipt: _R) -> _R:
+        """Publishes a receipt, also one that could not be published before: its id is the same."""
+        with Publisher(self.config) as out:
+            out.publish(receipt, identity=self._identity, record_id=receipt.event_id)
+        return receipt
 
     @property
     def _identity(self) -> Identity | None:
         return Identity(self.key, self.executor_id) if self.key else None
 
     def _permit(
-        self, answer: ToolGateEvent | CommandRefused, grant: VerifiedGrant, attempt: str
+        self, answer: ToolGateEvent | CommandRefused, grant: VerifiedGrant, attempt: Attempt
     ) -> Permit | Denied:
         if isinstance(answer, CommandRefused):
-            return Denied(answer.code, answer.message, attempt)
-        theirs = (answer.grant_id, answer.executor_id, answer.action_digest)
-        if theirs != (grant.grant_id, self.executor_id, grant.action_digest):
-            return Denied("GRANT_INVALID", "the gate was consumed for another action", attempt)
+            return Denied(answer.code, answer.message, attempt.attempt_id, on_record=True)
+        if not attempt.took(answer):
+            why = "the gate was consumed for another action"
+            return Denied("GRANT_INVALID", why, attempt.attempt_id)
         if answer.execute_by is not None and self.clock() >= answer.execute_by:
-            return Denied("GRANT_EXPIRED", "the time to execute is over; do not act", attempt)
+            why = "the time to execute is over; do not act"
+            return Denied("GRANT_EXPIRED", why, attempt.attempt_id, on_record=True, taken=True)
         return Permit(grant.args, grant, attempt, answer.execute_by)
 
-    def _receipt(self, permit: Permit, kind: str) -> dict[str, Any]:
-        return receipt_fields(permit.grant, permit.attempt_id, self.executor_id, kind, self.clock())
-
-    def _report(self, receipt: _R) -> _R:
-        with Publisher(self.config) as out:
-            out.publish(receipt, identity=self._identity, record_id=receipt.event_id)
-        return receipt
+    def _receipt_of(self, permit: Permit, error: BaseException) -> ToolFailed | ToolInDoubt:
+        if isinstance(error, NotDone):
+            return permit.attempt.failed(self.clock(), str(error))
+        why = f"the executor broke off: {type(error).__name__}"
+        return permit.attempt.in_doubt(self.clock(), why)
 
 
-def stable_attempt_id(grant_id: str, executor_id: str) -> str:
-    """The attempt of an executor that tries a grant at most once, across restarts."""
-    return str(uuid5(_NAMESPACE, f"{grant_id}/{executor_id}"))
-
-
-def receipt_id(attempt_id: str, kind: str) -> str:
-    """The id of the one receipt of this kind of an attempt: reporting again changes nothing."""
-    return str(uuid5(_NAMESPACE, f"{attempt_id}#{kind}"))
-
-
-def grant_take(grant: VerifiedGrant, attempt_id: str, executor_id: str) -> GrantTake:
-    """The take of a verified grant."""
-    return GrantTake(
-        grant_id=grant.grant_id,
-        attempt_id=attempt_id,
-        executor_id=executor_id,
-        tenant_id=grant.gate.tenant_id,
-        decision_package_id=grant.gate.decision_package_id,
-    )
-
-
-def receipt_fields(
-    grant: VerifiedGrant, attempt_id: str, executor_id: str, kind: str, now: datetime
-) -> dict[str, Any]:
-    """What every receipt about a grant says."""
-    return {
-        **grant_take(grant, attempt_id, executor_id).model_dump(),
-        "event_id": receipt_id(attempt_id, kind),
-        "action_digest": grant.action_digest,
-        "occurred_at": now,
-    }
+def _key(gate: ToolGateEvent) -> bytes:
+    return record_key(gate.tenant_id, gate.decision_package_id)

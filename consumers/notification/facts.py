@@ -7,6 +7,8 @@ from datetime import datetime
 
 from consumers.notification.mailer import Ambiguous, PermanentFailure, Sent, TemporaryFailure
 from consumers.notification.notice import Notice
+from producers.attempt import stable_attempt_id, taker_of
+from schemas.events import ToolGateEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +77,15 @@ Event = (
     Consumed | Fit | Unfit | Asked | Closed | Refused | Looked | HandedOver | Reported | Unpublished
     | Sent | TemporaryFailure | PermanentFailure | Ambiguous
 )  # fmt: skip
+
+
+def meaning(gate: ToolGateEvent, action_digest: str, executor_id: str) -> Consumed | Closed:
+    """What a later event of a gate that was opened for `action_digest` means for this executor."""
+    if gate.gate != "consumed" or gate.grant_id is None:
+        return Closed(gate.gate)
+    attempt_id = stable_attempt_id(gate.grant_id, executor_id)
+    execute_by = gate.execute_by or gate.valid_until
+    ours = (gate.grant_id, executor_id, attempt_id, action_digest)
+    if taker_of(gate) != ours or execute_by is None:
+        return Closed("taken_by_another")
+    return Consumed(execute_by)

@@ -9,23 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from consumers.notification.executor import Executor
-from consumers.notification.facts import Consumed
+from consumers.notification.facts import Consumed, meaning
 from consumers.notification.ports import Heard, Log, TopicName, Unavailable
 from consumers.notification.progress import Progress
 from core.authentication import TenantMismatch, Unauthenticated, authenticate
 from core.jwk import TrustedKeys
+from producers.attempt import BROKER_SKEW_MAX
+from producers.executor import Executor
 from producers.trusted_keys import KeysUnavailable
 from schemas.events import ToolGateEvent
 from schemas.execution import Notice, Receipt, ToolDenied
 from schemas.registry import ce_type_of
 
-BROKER_SKEW_MAX: Final = timedelta(minutes=10)
-"""How far the append times of two brokers may lie apart: a receipt is looked for from this long
-before its gate opened."""
 _RECEIPTS: Final[tuple[TopicName, ...]] = ("notice.sent", "tool-execution")
 
 
@@ -133,8 +131,8 @@ def _note(
     known = opened.get(gate.grant_id)
     if known is None:
         return
-    meaning = executor.meaning(gate, known.action_digest)
-    if isinstance(meaning, Consumed):
-        consumed[gate.grant_id] = meaning
+    means = meaning(gate, known.action_digest, executor.executor_id)
+    if isinstance(means, Consumed):
+        consumed[gate.grant_id] = means
     else:
         del opened[gate.grant_id]

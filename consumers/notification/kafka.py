@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from consumers.notification.executor import Executor
 from consumers.notification.kafka_history import History, heard_from
 from consumers.notification.ports import (
     Assigned,
@@ -26,6 +25,7 @@ from consumers.notification.ports import (
 )
 from consumers.notification.progress import Progress, progress_from
 from producers.connection import BrokerUnreachable, KafkaConfig, NotAllowed, logger
+from producers.executor import Executor
 from producers.publisher import Identity, Publisher
 from schemas.codec import RegistryUnavailable
 from schemas.headers import TRACEPARENT

@@ -17,7 +17,6 @@ from prometheus_client import CollectorRegistry
 
 from consumers.health import Health, HealthServer
 from consumers.logs import configure, logger
-from consumers.notification.executor import Executor, NotAnExecutor, executor_of
 from consumers.notification.history import Receipts
 from consumers.notification.kafka import KafkaLog
 from consumers.notification.mailer import Mailer
@@ -32,6 +31,7 @@ from consumers.reading import TopicMissing, partitions_of
 from consumers.settings import Settings, SettingsError
 from core.jwk import KeySetError
 from producers.connection import unreachable
+from producers.executor import Executor, NotAnExecutor, executor_of
 from producers.keys import KeyFileError, SigningKey, read_key
 from producers.trusted_keys import KeysUnavailable, TrustedKeysSource, trusted_keys
 

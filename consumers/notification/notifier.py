@@ -12,7 +12,7 @@ from consumers.notification.mailer import Mail, Outcome, Sent, TemporaryFailure
 from consumers.notification.notice import as_message
 from consumers.notification.partitions import Partitions, about
 from consumers.notification.ports import Assigned, Heard, Revoked, Unavailable
-from consumers.notification.receipts import receipt_of, take_of
+from consumers.notification.receipts import attempt_of, receipt_of
 from consumers.notification.surroundings import Surroundings
 from producers.trusted_keys import KeysUnavailable
 
@@ -164,7 +164,7 @@ class Notifier:
             s.outbox.hand_over(job.attempt_id, self._mail(job))
             return HandedOver()
         if action is Action.TAKE:
-            take = take_of(job, s.executor)
+            take = attempt_of(job, s.executor).take()
             s.log.publish(take, record_id=take.attempt_id, traceparent=job.traceparent)
             return Asked()
         if not job.tries or not self._is_reported(job):

@@ -4,82 +4,47 @@ from __future__ import annotations
 
 from datetime import datetime
 from email.headerregistry import Address
-from typing import Any, Final, assert_never
+from typing import Any, assert_never
 
-from consumers.notification.executor import Executor
-from consumers.notification.job import Job, Kind
+from consumers.notification.job import Job
 from consumers.notification.notice import message_id
-from producers.guard import receipt_id
-from schemas.execution import (
-    GrantTake,
-    Notice,
-    NoticeFailed,
-    NoticeSent,
-    Receipt,
-    ToolDenied,
-    ToolFailed,
-    ToolInDoubt,
-)
-
-_NAMES: Final[dict[Kind, str]] = {
-    "sent": "notice-sent",
-    "failed": "notice-failed",
-    "not_done": "failed",
-    "in_doubt": "in-doubt",
-    "denied": "denied",
-}
+from producers.attempt import Attempt, receipt_id
+from producers.executor import Executor
+from schemas.execution import Notice, NoticeFailed, NoticeSent, Receipt
 
 
-def take_of(job: Job, executor: Executor) -> GrantTake:
-    """The take of the job's grant."""
-    return GrantTake(**_take(job, executor))
+def attempt_of(job: Job, executor: Executor) -> Attempt:
+    """The executor's one attempt at the job's grant."""
+    return Attempt(job.gate, job.attempt_id, executor.executor_id)
 
 
 def receipt_of(job: Job, executor: Executor, *, sender: Address, now: datetime) -> Notice | Receipt:
     """The receipt that the job asks for. Its id is the same however often it is published."""
     assert job.report is not None
-    kind, detail = job.report.kind, job.report.detail
-    event_id = receipt_id(job.attempt_id, _NAMES[kind])
-    match kind:
+    attempt, detail = attempt_of(job, executor), job.report.detail
+    match job.report.kind:
         case "sent":
             provider_id = message_id(job.grant_id, sender)
-            return NoticeSent(**_notice(job, event_id, now), provider_message_id=provider_id)
+            return NoticeSent(
+                **_notice(job, "notice-sent"), provider_message_id=provider_id, occurred_at=now
+            )
         case "failed":
-            return NoticeFailed(**_notice(job, event_id, now), reason=detail)
+            return NoticeFailed(**_notice(job, "notice-failed"), reason=detail, occurred_at=now)
         case "not_done":
-            return ToolFailed(**_receipt(job, executor, event_id, now), detail=detail)
+            return attempt.failed(now, detail)
         case "in_doubt":
-            return ToolInDoubt(**_receipt(job, executor, event_id, now), detail=detail)
+            return attempt.in_doubt(now, detail)
         case "denied":
-            return ToolDenied(**_receipt(job, executor, event_id, now), reason=detail)
+            return attempt.denied(now, detail)
         case _:
-            assert_never(kind)
+            assert_never(job.report.kind)
 
 
-def _take(job: Job, executor: Executor) -> dict[str, Any]:
-    return {
-        "grant_id": job.grant_id,
-        "attempt_id": job.attempt_id,
-        "executor_id": executor.executor_id,
-        "tenant_id": job.gate.tenant_id,
-        "decision_package_id": job.gate.decision_package_id,
-    }
-
-
-def _receipt(job: Job, executor: Executor, event_id: str, now: datetime) -> dict[str, Any]:
-    return {
-        **_take(job, executor),
-        "event_id": event_id,
-        "action_digest": job.gate.action_digest,
-        "occurred_at": now,
-    }
-
-
-def _notice(job: Job, event_id: str, now: datetime) -> dict[str, Any]:
+def _notice(job: Job, kind: str) -> dict[str, Any]:
     assert job.notice is not None, "only a notice that was checked is tried"
     gate = job.gate
     return {
-        "event_id": event_id,
+        "event_id": receipt_id(job.attempt_id, kind),
         "tenant_id": gate.tenant_id,
         "run_id": gate.run_id,
         "interrupt_id": gate.interrupt_id,
@@ -89,5 +54,4 @@ def _notice(job: Job, event_id: str, now: datetime) -> dict[str, Any]:
         "action_digest": gate.action_digest,
         "notice_id": job.notice.notice_id,
         "recipient": job.notice.recipient,
-        "occurred_at": now,
     }

@@ -9,11 +9,11 @@ from email.headerregistry import Address
 
 from consumers.health import Health
 from consumers.logs import logger
-from consumers.notification.executor import Executor
 from consumers.notification.history import Receipts
 from consumers.notification.metrics import Metrics
 from consumers.notification.ports import Log, Outbox, Unavailable
 from core.jwk import TrustedKeys
+from producers.executor import Executor
 
 
 @dataclass(frozen=True, slots=True)

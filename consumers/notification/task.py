@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from consumers.notification.executor import Executor
-from consumers.notification.facts import Event, Refused
+from consumers.notification.facts import Event, Refused, meaning
 from consumers.notification.history import Survey
 from consumers.notification.job import Job, Mark, Phase, opened
 from consumers.notification.ports import Heard
 from consumers.notification.progress import GATES_UNDER_WAY_MAX, Progress
+from producers.attempt import stable_attempt_id
+from producers.executor import Executor
 from schemas.events import CommandRefused, ToolGateEvent
 from schemas.headers import TRACEPARENT, DuplicateHeader, Headers, header
 
@@ -51,7 +52,7 @@ class Task:
             self._open(heard, gate, gate.grant_id, adrift)
             return []
         return [
-            (job, self._executor.meaning(gate, job.gate.action_digest or ""))
+            (job, meaning(gate, job.gate.action_digest or "", self._executor.executor_id))
             for job in self.jobs.values()
             if job.grant_id == gate.grant_id
         ]
@@ -103,7 +104,7 @@ class Task:
             return  # it has been closed since
         if any(job.grant_id == grant_id for job in self.jobs.values()):
             return  # the worker repeated itself
-        attempt_id = self._executor.attempt_id(grant_id)
+        attempt_id = stable_attempt_id(grant_id, self._executor.executor_id)
         remembered = self._found.get(at)
         if remembered == "s" and attempt_id in adrift:
             self.jobs[at] = replace(adrift.pop(attempt_id), partition=self.partition, offset=at)

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from consumers.notification.executor import Executor
+from producers.executor import Executor
 from consumers.notification.mailer import Mail, Mailer, Outcome
 from consumers.notification.main import ClosableLog, connect, run
 from consumers.notification.outbox import ThreadedOutbox

@@ -8,14 +8,14 @@ from datetime import timedelta
 
 import pytest
 
-from consumers.notification.executor import executor_of
+from producers.executor import executor_of
 from consumers.notification.kafka import KafkaLog
 from consumers.notification.ports import Assigned, NotOwner
 from consumers.notification.progress import Progress
 from core.authentication import authenticate
 from core.jwk import TrustedKeys, trusted_key
 from deploy.mail_sink import MailSink
-from producers.guard import stable_attempt_id
+from producers.attempt import stable_attempt_id
 from schemas.codec import decode
 from schemas.events import ToolGateEvent
 from schemas.execution import NoticeFailed, NoticeSent, ToolDenied, ToolInDoubt

@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 
 from deploy.dev_stack.ports import free_port
-from producers.guard import receipt_id
+from producers.attempt import receipt_id
 from schemas.execution import ToolExecuted
 from tests.examples import AGENT, EXECUTOR, REVIEWER
 from tests.kafka.test_demo import environment

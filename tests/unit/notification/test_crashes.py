@@ -14,7 +14,7 @@ from consumers.notification.mailer import (
     Sent,
     TemporaryFailure,
 )
-from producers.guard import stable_attempt_id
+from producers.attempt import stable_attempt_id
 from schemas.execution import GrantTake, NoticeFailed, NoticeSent, ToolInDoubt
 from schemas.model import Record
 from tests.examples import EXECUTOR

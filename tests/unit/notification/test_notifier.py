@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from consumers.notification.mailer import Ambiguous, Outcome, PermanentFailure, TemporaryFailure
-from producers.guard import receipt_id, stable_attempt_id
+from producers.attempt import receipt_id, stable_attempt_id
 from producers.keys import new_key
 from schemas.execution import (
     GrantTake,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from consumers.notification.executor import Executor, executor_of
+from producers.executor import Executor, executor_of
 from consumers.notification.mailer import Mail, Outcome
 from consumers.notification.ports import (
     Heard,

@@ -1,13 +1,11 @@
-"""Who the notifier is: its key, and which gates are for it."""
+"""Who an executor is, as the trusted keys name it: for which tools, of which tenants."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from consumers.notification.facts import Closed, Consumed
 from core.jwk import TrustedKeys
-from producers.guard import stable_attempt_id
 from producers.keys import SigningKey
 from schemas.events import ToolGateEvent
 
@@ -32,20 +30,6 @@ class Executor:
             and gate.tenant_id in self.tenant_ids
             and any(fnmatchcase(gate.tool_name, pattern) for pattern in self.tools)
         )
-
-    def attempt_id(self, grant_id: str) -> str:
-        """The one attempt that this executor ever makes at a grant."""
-        return stable_attempt_id(grant_id, self.executor_id)
-
-    def meaning(self, gate: ToolGateEvent, action_digest: str) -> Consumed | Closed:
-        """What a later event of a gate means: ours to act on, or closed."""
-        if gate.gate != "consumed":
-            return Closed(gate.gate)
-        ours = (self.executor_id, gate.grant_id and self.attempt_id(gate.grant_id), action_digest)
-        execute_by = gate.execute_by or gate.valid_until
-        if (gate.executor_id, gate.attempt_id, gate.action_digest) != ours or execute_by is None:
-            return Closed("taken_by_another")
-        return Consumed(execute_by)
 
 
 def executor_of(key: SigningKey, keys: TrustedKeys) -> Executor:
