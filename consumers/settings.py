@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     grant_key: Path | None = None
     grant_trusted_keys: str | None = None
     executor_key: Path | None = None
+    balancer_key: Path | None = None
+    balancer_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@-]{1,128}$")] = "svc:balancer"
     smtp_url: SecretStr = SecretStr("smtp://127.0.0.1:25")
     smtp_from: str | None = None
     park_ttl: Annotated[

@@ -1,4 +1,4 @@
-"""`worker` and `notifier`: the services, in the foreground."""
+"""`worker`, `notifier` and `balancer`: the services, in the foreground."""
 
 from __future__ import annotations
 
@@ -35,5 +35,15 @@ def worker(
 def notifier() -> None:
     """Run the notification service: it takes grants for notices, sends the mails and reports."""
     from consumers.notification.main import run  # only this command needs the notifier's code
+
+    raise typer.Exit(run(load()))
+
+
+@app.command(epilog=examples("balancer"))
+def balancer() -> None:
+    """Run the balancer: it assigns review tasks to who may decide them and has the least to do, and
+    caps who has decided as many in an hour as the policy allows.
+    """
+    from consumers.balancing.main import run  # only this command needs the balancer's code
 
     raise typer.Exit(run(load()))
