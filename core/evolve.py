@@ -41,7 +41,7 @@ from schemas.state import (
     SeenInterrupt,
     TaskComment,
 )
-from schemas.vocabulary import GateChange, GateState
+from schemas.vocabulary import CommentKind, GateChange, GateState
 
 _DECIDING: Final = frozenset(
     {"approve", "reject", "revise", "request_more_evidence", "escalate", "object", "override"}
@@ -146,6 +146,9 @@ def approval_of(event: HumanDecisionEvent) -> Approval:
 
 
 def _decision(state: ControlPointState, event: HumanDecisionEvent) -> ControlPointState:
+    if event.decision in _DECIDING | {"defer"} and event.comment:
+        said = _comment(event.reviewer_id, "note", event.comment, event.package_version, event)
+        state = _with_comment(state, said)
     if event.decision not in _DECIDING:
         return state
     people = [event.reviewer_id, *([event.on_behalf_of] if event.on_behalf_of else [])]
@@ -261,12 +264,12 @@ def _task(state: ControlPointState, event: ReviewTaskEvent) -> ControlPointState
             assert state.audit is not None
             done = state.audit.model_copy(update={"closed": True})
             return state.model_copy(update={"audit": done})
-        case "in_doubt" | "closed" if state.grant is not None:
-            return _with_grant(state, in_doubt=event.change == "in_doubt")
-        case "difference":
-            assert state.grant is not None and event.difference is not None
-            found = [*state.grant.differences, event.difference]
+        case "in_doubt" | "difference":
+            assert state.grant is not None
+            found = [*state.grant.differences, *([event.difference] if event.difference else [])]
             return _with_grant(state, differences=list(dict.fromkeys(found)), in_doubt=True)
+        case "closed" if state.grant is not None:
+            return _with_grant(state, in_doubt=False)
         case _:
             return state
 
@@ -279,13 +282,27 @@ def _held(state: ControlPointState, event: ReviewTaskEvent) -> ControlPointState
 
 def _commented(state: ControlPointState, event: ReviewTaskEvent) -> ControlPointState:
     assert event.actor is not None
-    comment = TaskComment(
-        by=event.actor,
-        kind=event.comment_kind or "note",
-        text=(event.comment or "")[:COMMENT_CHARS_KEPT_MAX],
-        version=event.package_version or 0,
+    kind, version = event.comment_kind or "note", event.package_version or 0
+    return _with_comment(state, _comment(event.actor, kind, event.comment or "", version, event))
+
+
+def _comment(
+    by: str,
+    kind: CommentKind,
+    text: str,
+    version: int,
+    event: HumanDecisionEvent | ReviewTaskEvent,
+) -> TaskComment:
+    return TaskComment(
+        by=by,
+        kind=kind,
+        text=text[:COMMENT_CHARS_KEPT_MAX],
+        version=version,
         occurred_at=event.occurred_at,
     )
+
+
+def _with_comment(state: ControlPointState, comment: TaskComment) -> ControlPointState:
     return state.model_copy(update={"comments": [*state.comments, comment][-COMMENTS_KEPT_MAX:]})
 
 

@@ -111,10 +111,12 @@ def _difference_of(grant: Grant, receipt: Receipt, failure: Failure) -> Differen
 def _doubt_changed(
     state: ControlPointState, grant: Grant, receipt: Receipt, context: Context
 ) -> list[Event]:
-    if isinstance(receipt, ToolDenied | OutcomeReported):
-        return []
     doubtful = isinstance(receipt, ToolInDoubt)
-    if doubtful == grant.in_doubt or (grant.differences and not doubtful):
+    if isinstance(receipt, ToolDenied) or doubtful == grant.in_doubt:
+        return []
+    # Who looked and reported how it went settles everything; a receipt does not undo a difference.
+    unsettled = set(grant.differences) - {"without_receipt"}
+    if unsettled and not doubtful and not isinstance(receipt, OutcomeReported):
         return []
     comment = (
         "it is not known whether the action happened; look and report"

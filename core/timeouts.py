@@ -65,6 +65,7 @@ def timed_out(state: ControlPointState, timer: Timer, context: Context) -> list[
                     now=context.now,
                     due_at=timer.due,
                     comment="taken and not reported in time; look and report what happened",
+                    difference="without_receipt",
                 )
             ]
         case "park_ttl":

@@ -85,8 +85,10 @@ def _grant_valid_until(state: ControlPointState) -> datetime | None:
 
 def _execute_within(state: ControlPointState) -> datetime | None:
     grant = state.grant
-    if state.gate != "consumed" or grant is None or grant.receipt_type or grant.in_doubt:
+    if state.gate != "consumed" or grant is None or grant.receipt_type:
         return None
+    if "without_receipt" in grant.differences:
+        return None  # it was raised
     return grant.execute_by
 
 

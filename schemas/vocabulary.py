@@ -73,7 +73,7 @@ Outcome = Literal["ok", "incident", "reversed"]
 OnTimeout = Literal["escalate", "expire", "cancel", "defer", "auto_reject"]
 Routing = Literal["drafting", "evidence"]
 
-Difference = Literal["without_take", "other_action", "contradiction"]
+Difference = Literal["without_take", "without_receipt", "other_action", "contradiction"]
 
 Code = Literal[
     # identity and idempotency
