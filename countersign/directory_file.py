@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from schemas.directory import AgentRegistration, Delegation, ReviewerAuthorization
+from schemas.directory import Absence, AgentRegistration, Delegation, ReviewerAuthorization
 from schemas.model import Id, Line
 from schemas.vocabulary import RiskLevel
 
@@ -41,6 +42,14 @@ class DelegateRow(_Part):
     until: Instant
 
 
+class AbsenceRow(_Part):
+    """A time without decisions of one's own; the delegate, if named, may stand in."""
+
+    from_: Annotated[Instant, Field(alias="from")]
+    until: Instant
+    delegate: Id | None = None
+
+
 class ReviewerRow(_Part):
     """A person and what they may do."""
 
@@ -51,7 +60,9 @@ class ReviewerRow(_Part):
     team: Line | None = None
     conflicts: list[Line] = []
     active_until: Instant | None = None
-    delegates: list[DelegateRow] = []
+    delegates: Annotated[list[DelegateRow], Field(max_length=64)] = []
+    absences: Annotated[list[AbsenceRow], Field(max_length=64)] = []
+    linked_identities: Annotated[list[Id], Field(max_length=256)] = []
 
 
 class AgentRow(_Part):
@@ -70,7 +81,8 @@ class DirectoryFile(_Part):
     agents: list[AgentRow] = []
 
 
-Fault = tuple[tuple[str | int, ...], str]
+Loc = tuple[str | int, ...]
+Fault = tuple[Loc, str]
 
 
 def faults(file: DirectoryFile) -> list[Fault]:
@@ -78,7 +90,7 @@ def faults(file: DirectoryFile) -> list[Fault]:
     found: list[Fault] = []
     people: set[str] = set()
     for index, row in enumerate(file.reviewers):
-        at: tuple[str | int, ...] = ("reviewers", index, "reviewer_id")
+        at: Loc = ("reviewers", index, "reviewer_id")
         if row.reviewer_id in people:
             found.append((at, f"{row.reviewer_id} stands twice; merge the two"))
         people.add(row.reviewer_id)
@@ -87,14 +99,45 @@ def faults(file: DirectoryFile) -> list[Fault]:
         if agent.agent_id in agents:
             found.append((("agents", index, "agent_id"), f"{agent.agent_id} stands twice"))
         agents.add(agent.agent_id)
+    linked: dict[str, str] = {}
     for index, row in enumerate(file.reviewers):
-        for number, lent in enumerate(row.delegates):
-            at = ("reviewers", index, "delegates", number)
-            if lent.to not in people:
-                found.append(((*at, "to"), f"{lent.to} is not in this file; add them"))
-            if lent.until <= lent.from_:
-                found.append(((*at, "until"), "ends before it begins; put it after `from`"))
+        at = ("reviewers", index)
+        found += _lending_faults(row, at, people)
+        found += _linking_faults(row, at, people, linked)
     return found
+
+
+def _lending_faults(row: ReviewerRow, at: Loc, people: set[str]) -> Iterator[Fault]:
+    """Of delegations and absences: whom they name, and when."""
+    spans: list[tuple[Loc, str, str | None, DelegateRow | AbsenceRow]] = [
+        ((*at, "delegates", number), "to", one.to, one) for number, one in enumerate(row.delegates)
+    ]
+    spans += [
+        ((*at, "absences", number), "delegate", one.delegate, one)
+        for number, one in enumerate(row.absences)
+    ]
+    for where, key, name, span in spans:
+        if name == row.reviewer_id:
+            yield (*where, key), f"{name} cannot stand in for themselves; name another reviewer"
+        elif name is not None and name not in people:
+            yield (*where, key), f"{name} is not in this file; add them"
+        if span.until <= span.from_:
+            yield (*where, "until"), "ends before it begins; put it after `from`"
+
+
+def _linking_faults(
+    row: ReviewerRow, at: Loc, people: set[str], linked: dict[str, str]
+) -> Iterator[Fault]:
+    """Of linked identities: one identity is one person. `linked` says whose each is so far."""
+    for number, name in enumerate(row.linked_identities):
+        where = (*at, "linked_identities", number)
+        if name == row.reviewer_id:
+            yield where, f"{name} is this reviewer's own id; remove it"
+        elif name in people:
+            yield where, f"{name} is another reviewer of this file; link it, or list it, not both"
+        elif name in linked:
+            yield where, f"{name} is linked to {linked[name]} already; leave it to one of them"
+        linked.setdefault(name, row.reviewer_id)
 
 
 def entries(file: DirectoryFile, digest: str) -> list[DirectoryEntry]:
@@ -113,6 +156,11 @@ def entries(file: DirectoryFile, digest: str) -> list[DirectoryEntry]:
                 Delegation(to=lent.to, valid_from=lent.from_, valid_until=lent.until)
                 for lent in row.delegates
             ],
+            absences=[
+                Absence(valid_from=away.from_, valid_until=away.until, delegate=away.delegate)
+                for away in row.absences
+            ],
+            linked_identities=row.linked_identities,
             directory_digest=digest,
         )
         for row in file.reviewers

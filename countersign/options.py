@@ -6,13 +6,15 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
+from typer.core import TyperGroup
 
 from core.policy import duration_s
 from countersign.failure import UsageWrong
+from countersign.wording import sentence
 
 ANSWER_WITHIN_S: Final = 30.0
 """How long a command waits for the worker's answer, unless told."""
@@ -35,13 +37,27 @@ def plain() -> typer.Typer:
     return typer.Typer(rich_markup_mode=None)
 
 
+class PlainWords(TyperGroup):
+    """The root of the commands: what is wrong with an option is said in plain words."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs what was typed; also an option of a command below is read in here."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            if isinstance(error.__cause__, ValidationError):  # how typer reads values
+                [first, *_] = error.__cause__.errors(include_url=False)
+                error.message = sentence(first)
+            raise
+
+
 def refused_options(error: ValidationError, names: Mapping[str, str]) -> UsageWrong:
     """What the record says of the options it was made from; `names`: fields named otherwise."""
     lines = []
-    for one in error.errors(include_url=False, include_context=False, include_input=False):
+    for one in error.errors(include_url=False):
         field = str(one["loc"][0]) if one["loc"] else ""
         flag = names.get(field, f"--{field.replace('_', '-')}")
-        lines.append(f"{flag}: {one['msg'].removeprefix('Value error, ')}")
+        lines.append(f"{flag}: {sentence(one)}")
     return UsageWrong(*lines)
 
 
@@ -86,6 +102,13 @@ KeyFile = Annotated[
 ]
 SomeId = Annotated[
     str, typer.Argument(metavar="ID", help="Decision package id, or an interrupt id of it.")
+]
+
+
+Comment = Annotated[str | None, typer.Option(help="It is recorded.")]
+Evidence = Annotated[
+    list[str] | None,
+    typer.Option(metavar="REF", help="Evidence it rests on, or that is missing; several."),
 ]
 
 

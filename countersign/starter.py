@@ -57,17 +57,23 @@ tenant_id: acme
 reviewers:
   - reviewer_id: r.okafor
     roles: [senior_reviewer]
-    scopes: ["notice:approve", "notice:reject", "notice:revise", "notice:request_more_evidence"]
+    scopes: ["notice:approve", "notice:reject", "notice:revise", "notice:request_more_evidence",
+             "notice:escalate", "notice:defer", "notice:object", "notice:revoke",
+             "notice:grant_exception", "notice:revoke_exception"]
     max_risk_level: critical
     team: north
   - reviewer_id: r.lind
     roles: [reviewer]
-    scopes: ["notice:reject", "notice:revise", "notice:request_more_evidence"]
+    scopes: ["notice:reject", "notice:revise", "notice:request_more_evidence", "notice:escalate",
+             "notice:defer", "notice:object", "notice:audit_verdict"]
     max_risk_level: high
     team: north
   - reviewer_id: r.boss
     roles: [head_of_enforcement]
-    scopes: ["notice:approve", "notice:reject", "notice:revise", "notice:request_more_evidence"]
+    scopes: ["notice:approve", "notice:reject", "notice:revise", "notice:request_more_evidence",
+             "notice:escalate", "notice:defer", "notice:object", "notice:override", "notice:revoke",
+             "notice:assign", "notice:audit_verdict", "notice:grant_exception",
+             "notice:revoke_exception"]
     max_risk_level: critical
     team: headquarters
 agents:

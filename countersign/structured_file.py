@@ -6,7 +6,6 @@ keys and without tags; JSON strictly, with the lines found by the YAML reader.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from countersign.failure import UsageWrong
+from countersign.wording import sentence
 from schemas.canonical import parse_json_strict
 
 Loc = tuple[str | int, ...]
@@ -119,8 +119,8 @@ def validated(file: StructuredFile, model: type[Model], *, wire: bool = False) -
         schema = model.model_json_schema()
         raise UsageWrong(
             *(
-                file.complaint(e["loc"], _mend(e["type"], e["msg"], e["loc"], schema))
-                for e in error.errors(include_url=False)
+                file.complaint(e["loc"], sentence(e, _keys_at(schema, e["loc"][:-1])))
+                for e in sorted(error.errors(include_url=False), key=lambda e: file.line(e["loc"]))
             )
         ) from None
 
@@ -147,25 +147,6 @@ def _dotted(loc: Sequence[str | int]) -> str:
     for part in loc:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
-
-
-def _mend(kind: str, message: str, loc: Loc, schema: dict[str, Any]) -> str:
-    match kind:
-        case "extra_forbidden":
-            known = _keys_at(schema, loc[:-1])
-            near = difflib.get_close_matches(str(loc[-1]), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
-            return f"unknown key; remove it ({hint})"
-        case "missing":
-            return "is missing; add it"
-        case "string_type":
-            return "must be text; put it in quotes"
-        case "model_type" | "dict_type":
-            return "must be a mapping of keys to values"
-        case "list_type":
-            return "must be a list"
-        case _:
-            return message.removeprefix("Value error, ").replace("Input should be", "must be")
 
 
 def _keys_at(schema: dict[str, Any], loc: Loc) -> list[str]:

@@ -14,6 +14,7 @@ from countersign.deployment import Deployment, deployment
 from countersign.failure import AnswerIsNo, UsageWrong
 from countersign.options import examples, group
 from countersign.output import JsonFlag, emit, note, say
+from countersign.policy_findings import findings
 from countersign.structured_file import StructuredFile, read_structured, validated
 from producers.publisher import Publisher
 from schemas.canonical import canonical_json, sha256_hex
@@ -27,8 +28,9 @@ PolicyFile = Annotated[Path, typer.Argument(metavar="FILE", help="YAML or JSON."
 @app.command(epilog=examples("policy check policy.yaml"))
 def check(file: PolicyFile, as_json: JsonFlag = False) -> None:
     """Check a policy file; each error names its line and its mend."""
-    policy, document = read_policy(file)
-    data = _summary(policy, document) | {"valid": True}
+    source, policy = _read(file)
+    warnings = _warned(source, policy)
+    data = _summary(policy, _canonical(source)) | {"valid": True, "warnings": warnings}
     emit(
         data,
         as_json=as_json,
@@ -70,14 +72,26 @@ def refuse_signing(key: Path | None) -> None:
 
 
 def read_policy(path: Path) -> tuple[Policy, str]:
-    """The policy of a file and its canonical text. Raises UsageWrong, one line an error."""
+    """The policy of a file and its canonical text; warnings go to standard error.
+
+    Raises UsageWrong, one line an error.
+    """
+    source, policy = _read(path)
+    _warned(source, policy)
+    return policy, _canonical(source)
+
+
+def _read(path: Path) -> tuple[StructuredFile, Policy]:
     file = read_structured(path)
-    policy = validated(file, Policy)
-    for rule in policy.rules:
-        if rule.mode == "on_the_loop":
-            note(f"{path}: rule {rule.name!r}: on_the_loop is not run by this release; "
-                 "its requests will be refused")  # fmt: skip
-    return policy, _canonical(file)
+    return file, validated(file, Policy)
+
+
+def _warned(file: StructuredFile, policy: Policy) -> list[str]:
+    """Says and returns what is valid and worth a warning."""
+    warnings = [file.complaint(loc, what) for loc, what in findings(policy)]
+    for line in warnings:
+        note(f"warning: {line}")
+    return warnings
 
 
 def _canonical(file: StructuredFile) -> str:
