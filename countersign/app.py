@@ -14,19 +14,23 @@ from countersign.commands import (
     demo,
     dev,
     doctor,
+    exceptions,
     init,
     interrupts,
     keys,
+    overruling,
     policy,
     reading,
     reviewers,
     schemas,
     services,
+    tasks,
     topics,
 )
-from countersign.options import examples
+from countersign.options import PlainWords, examples
 
 app = typer.Typer(
+    cls=PlainWords,
     help="An authorised human between an AI agent's wish and its effect.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -63,6 +67,9 @@ app.add_typer(keys.app, name="keys")
 # Asking and deciding.
 app.add_typer(asking.app)
 app.add_typer(deciding.app)
+app.add_typer(overruling.app)
+app.add_typer(tasks.app)
+app.add_typer(exceptions.app, name="exception")
 app.add_typer(interrupts.app, name="interrupts")
 app.add_typer(interrupts.top)
 # Running.
