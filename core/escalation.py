@@ -9,6 +9,7 @@ from core.calendar import after_working_time
 from core.context import Context, Event
 from core.evolve import evolve
 from core.facts import status_changed, task_changed
+from core.timers import OBJECTION_WINDOW
 from schemas.state import ControlPointState
 
 
@@ -80,8 +81,11 @@ def escalation(
 
 
 def until_eligible(state: ControlPointState, context: Context, *, origin: str) -> list[Event]:
-    """Escalations at once while nobody of today's directory could decide (NO_ELIGIBLE_REVIEWER)."""
+    """Escalations at once while nobody of today's directory could decide (NO_ELIGIBLE_REVIEWER);
+    while an objection window runs nobody has to."""
     events: list[Event] = []
+    if state.decide_by_source == OBJECTION_WINDOW:
+        return events
     while not can_be_decided(state, context.tenant, context.now) and has_next_step(state):
         step = escalation(
             state,

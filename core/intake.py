@@ -127,8 +127,6 @@ def _open(
             start=context.window_start,
             decision_event_ids=[],
         )
-    if source == OBJECTION_WINDOW:
-        return events  # nobody has to decide; whoever may object, can
     return events + until_eligible(current, context, origin=context.origin)
 
 

@@ -13,7 +13,7 @@ from core.excepting import exception_changed
 from core.facts import gate_changed, status_changed, task_changed
 from core.gates import approved
 from core.identifiers import derived_id
-from core.timers import Timer, next_sla_warning
+from core.timers import OBJECTION_WINDOW, Timer, next_sla_warning
 from schemas.events import CommandParked, CommandRefused, CommandUnparked
 from schemas.state import ControlPointState
 from schemas.vocabulary import InterruptStatus
@@ -33,6 +33,8 @@ def timed_out(state: ControlPointState, timer: Timer, context: Context) -> list[
         case "decide_by":
             return _undecided(state, origin, context)
         case "objection_window":
+            if state.override is not None:  # somebody has said that it shall be something else
+                return _undecided(state, origin, context)
             return approved(
                 state,
                 origin=origin,
@@ -77,7 +79,7 @@ def timed_out(state: ControlPointState, timer: Timer, context: Context) -> list[
 def _undecided(state: ControlPointState, origin: str, context: Context) -> list[Event]:
     assert state.accepted is not None
     action = state.accepted.plan.on_timeout
-    relative = state.decide_by_source == "policy"
+    relative = state.decide_by_source in ("policy", OBJECTION_WINDOW)
     if action == "escalate" and relative and has_next_step(state):
         escalated = escalation(
             state,
