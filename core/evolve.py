@@ -153,8 +153,7 @@ def _decision(state: ControlPointState, event: HumanDecisionEvent) -> ControlPoi
         return state
     people = [event.reviewer_id, *([event.on_behalf_of] if event.on_behalf_of else [])]
     update: dict[str, object] = {"deciders": list(dict.fromkeys([*state.deciders, *people]))}
-    if event.decision == "override" and not event.final and event.override is not None:
-        assert event.action_digest is not None
+    if event.override is not None and event.decision == "override" and event.action_digest:
         update["override"] = PendingOverride(
             by=approval_of(event), record=event.override, action_digest=event.action_digest
         )
