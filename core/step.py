@@ -12,7 +12,7 @@ from core.context import Context, Event, Input, ReviewerCommand
 from core.decide import decide, not_admitted
 from core.evolve import evolve
 from core.replanning import replanned
-from core.timeouts import timed_out
+from core.timeouts import timed_out, timer_origin
 from core.timers import Timer, running
 from schemas.events import CommandParked, CommandRefused, CommandUnparked
 from schemas.registry import INPUT_TYPES
@@ -64,6 +64,8 @@ def fire(state: ControlPointState, context: Context) -> Step:
     if timer is None:
         return Step((), state, "fired")
     events = timed_out(state, timer, context)
+    # Clocks of many packages fire at one input: its coordinates alone would not tell them apart.
+    context = replace(context, origin=timer_origin(state, timer))
     return _step(events, _folded(state, events), "fired", context)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final, get_args
 
 import pytest
 
+from core.directory import DirectoryRecord
 from core.step import due_timer, fire
-from core.timers import next_due, running
+from core.timers import TIMERS, TimerName, next_due, running
 from schemas.events import (
     CommandRefused,
     HumanDecisionEvent,
@@ -18,6 +21,16 @@ from schemas.events import (
 from schemas.registry import ce_type_of
 from schemas.vocabulary import OnTimeout
 from tests import examples as e
+from tests.unit.core.rulebook import (
+    DAY,
+    HOUR,
+    decides,
+    medium,
+    of_package,
+    on_the_loop,
+    open_world,
+    works,
+)
 from tests.unit.core.world import (
     World,
     a_decision_by,
@@ -28,12 +41,10 @@ from tests.unit.core.world import (
     code,
     gates,
     of,
+    own_ids,
     statuses,
     taken,
 )
-
-DAY = 86_400.0
-HOUR = 3600.0
 
 
 def _asked(rule: dict[str, Any], **request: Any) -> World:
@@ -70,7 +81,7 @@ def test_an_end_by_timeout_closes_task_and_gate(action: str) -> None:
 
     assert ("denied", "closed") == (world.now.gate, world.last(ReviewTaskEvent).status)
     assert world.last(InterruptStatusChanged).reason.startswith("timeout")
-    assert 1 == len(steps)
+    assert 1 == len(statuses(steps)) == len(gates(steps))
 
 
 def test_a_deferral_by_timeout_happens_once() -> None:
@@ -157,7 +168,7 @@ def test_a_worker_clock_behind_the_broker_takes_nothing_either() -> None:
 @pytest.mark.parametrize(("seconds", "due"), [(DAY, False), (DAY + 0.000001, True)])
 def test_a_timer_fires_only_once_its_time_has_passed(seconds: float, due: bool) -> None:
     """A record appended exactly at decide_by is still to be read, so nothing fires at D."""
-    world = asked()
+    world = _warned()
     world.clock = seconds
 
     assert due is (due_timer(world.now, world.context()) is not None)
@@ -178,23 +189,64 @@ def _parked() -> World:
     return world
 
 
+def _warned(*policy: DirectoryRecord, **request: Any) -> World:
+    """Both warnings of the time to decide were given."""
+    world = asked(*policy, **request)
+    world.wait((next_of(world, "decide_by", "objection_window") - e.NOW).total_seconds())
+    assert 80 == world.now.sla_warned
+    return world
+
+
+def next_of(world: World, *names: str) -> datetime:
+    """When the first of these clocks is due."""
+    return next(timer.due for timer in running(world.now) if timer.name in names)
+
+
 def _expiring() -> World:
-    return _asked({"on_timeout": "expire"})
+    return _warned(a_policy(policy_version="8", rule={"on_timeout": "expire"}))
 
 
-@pytest.mark.parametrize(
-    ("make", "name"),
-    [
-        (asked, "decide_by"),
-        (_expiring, "decide_by"),
-        (approved, "grant_valid_until"),
-        (taken, "execute_within"),
-        (_parked, "park_ttl"),
-    ],
-)
-def test_each_timer_fires_once(make: Any, name: str) -> None:
+def _watched() -> World:
+    return _warned(on_the_loop(), **medium())
+
+
+def _claimed() -> World:
+    world = open_world()
+    world.send(works("r.lind", "claim"))
+    return world
+
+
+def _deferred() -> World:
+    world = open_world()
+    world.send(decides("r.lind", "defer", defer_until=e.at(HOUR)))
+    return world
+
+
+def _excepted() -> World:
+    world = open_world()
+    world.send(e.an_exception(reviewer_id="r.head", expires_at=e.at(HOUR)))
+    return world
+
+
+CLOCKS: Final[list[tuple[Callable[[], World], TimerName]]] = [
+    (asked, "sla_warning"),
+    (_warned, "decide_by"),
+    (_expiring, "decide_by"),
+    (_watched, "objection_window"),
+    (_claimed, "claim_lease"),
+    (_deferred, "deferral"),
+    (_excepted, "exception_end"),
+    (approved, "grant_valid_until"),
+    (taken, "execute_within"),
+    (_parked, "park_ttl"),
+]
+"""A world in which the clock runs next."""
+
+
+@pytest.mark.parametrize(("make", "name"), CLOCKS)
+def test_each_timer_fires_once(make: Callable[[], World], name: TimerName) -> None:
     """After it fired the same timer is not due any more, and the same step has the same bytes."""
-    world: World = make()
+    world = make()
     timer = running(world.now)[0]
     world.clock += (timer.due - e.at(world.clock)).total_seconds() + 1
 
@@ -203,6 +255,11 @@ def test_each_timer_fires_once(make: Any, name: str) -> None:
     assert (name, step) == (timer.name, again)
     assert step.events
     assert step.state is None or timer not in running(step.state)
+
+
+def test_every_clock_has_a_row() -> None:
+    """The table of clocks has one row for each name, and each one is seen to fire here."""
+    assert set(get_args(TimerName)) == set(TIMERS) == {name for _, name in CLOCKS}
 
 
 def test_a_decision_cancels_the_clock() -> None:
@@ -252,3 +309,20 @@ def test_a_late_decision_before_the_timer_fired_is_still_late() -> None:
 
     assert "TOO_LATE" == code(step)
     assert e.REVIEWER == world.last(CommandRefused).reviewer_id
+
+
+def test_clocks_of_two_packages_that_fire_at_one_input_share_no_id() -> None:
+    """Windows of several packages end at the same record; each one's events have their own ids,
+    the audit drawn for it included."""
+    worlds = [a_world(on_the_loop(audit_sample=1.0)) for _ in range(2)]
+    for number, world in enumerate(worlds):
+        world.send(of_package(f"pkg-{number}", package={"risk_level": "medium"}))
+        world.records = 9
+
+    fired = [step.events for world in worlds for step in world.wait(HOUR + 1)]
+
+    ids = own_ids(event for events in fired for event in events)
+    assert len(ids) == len(set(ids))
+    assert 2 == len(
+        [x for events in fired for x in of(events, ReviewTaskEvent) if x.change == "audit_opened"]
+    )
