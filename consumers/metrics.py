@@ -43,7 +43,22 @@ class Metrics:
             "Clocks that ran out and have not fired yet; growing: the worker or the broker is behind.",
         )
         self.timeouts = counter(
-            "timeouts_total", "Clocks that ran out, by what followed.", "action"
+            "timeouts_total",
+            "Clocks that ran out, by what followed; window: nobody objected and a gate opened.",
+            "action",
+        )
+        self.sla_warnings = counter(
+            "sla_warnings_total",
+            "Decisions that have used up so many per cent of their time; many: too few reviewers.",
+            "percent",
+        )
+        self.audits = counter(
+            "audits_total", "Audited decisions by verdict; defects: see who may decide.", "verdict"
+        )
+        self.exceptions = counter(
+            "exceptions_total",
+            "Policy exceptions granted, revoked, expired; many: the policy does not fit.",
+            "change",
         )
         self.gates = counter("gates_total", "Gate changes.", "gate")
         self.grants_open = gauge("grants_open", "Open gates of this worker's tasks.")
@@ -81,7 +96,8 @@ class Metrics:
         self.redis = histogram("redis_seconds", "A round trip to Redis.", _REDIS_S)
         self.reconciler = gauge(
             "reconciler_differences",
-            "Grants and receipts that do not agree: late (in_doubt), without a take, another action.",
+            "Grants and receipts that do not agree: in_doubt (now), and since the start without_grant, "
+            "without_take, other_action, contradiction; `countersign reconcile` names each.",
             "kind",
         )
         self.unsigned_mode = gauge(

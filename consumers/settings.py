@@ -93,6 +93,7 @@ class Settings(BaseSettings):
     park_ttl: Annotated[
         timedelta, BeforeValidator(_duration), Field(gt=timedelta(0), le=PARK_TTL_MAX)
     ] = timedelta(seconds=60)
+    open_per_task_max: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 9464
     metrics_host: str = "127.0.0.1"
     schema_registry_url: SecretStr | None = None

@@ -1,4 +1,5 @@
-"""Policies and people as they were at any offsets of their topics: what a judgement rested on."""
+"""Policies, people and review context as they were at any offsets of their topics: what a judgement
+rested on."""
 
 from __future__ import annotations
 
@@ -9,61 +10,79 @@ from typing import Any, Final
 from consumers.reading import Read, read_topic
 from core.directory import Directory, DirectoryRecord, DirectoryRefused
 from schemas.codec import SchemaIds, Undecodable, decode
-from schemas.directory import AgentRegistration, PolicyDocument, ReviewerAuthorization
+from schemas.directory import (
+    AgentRegistration,
+    PolicyDocument,
+    PolicyExceptionChanged,
+    ReviewerAuthorization,
+    ReviewerCapChanged,
+)
 from schemas.topics import RECORD_BYTES_MAX
 
 POLICIES: Final = "control-policy"
 PEOPLE: Final = "reviewer-directory"
+CONTEXT: Final = "review-context"
 _BELONG: Final[Mapping[str, tuple[type[DirectoryRecord], ...]]] = {
     POLICIES: (PolicyDocument,),
     PEOPLE: (ReviewerAuthorization, AgentRegistration),
+    CONTEXT: (PolicyExceptionChanged, ReviewerCapChanged),
 }
 Entry = tuple[int, DirectoryRecord]
 """Offset and record."""
+Offsets = tuple[int, int, int]
+"""How far `control-policy`, `reviewer-directory` and `review-context` are read."""
 
 
 @dataclass
 class DirectoryLog:
-    """Both directory topics, read once. What took no effect is left out, as the worker does."""
+    """The directory topics, read once. What took no effect is left out, as the worker does."""
 
     policies: list[Entry] = field(default_factory=list)
     people: list[Entry] = field(default_factory=list)
-    _at: tuple[int, int] = (0, 0)
+    context: list[Entry] = field(default_factory=list)
+    _at: Offsets = (0, 0, 0)
     _directory: Directory = field(default_factory=Directory)
 
-    def at(self, policy_offset: int, directory_offset: int) -> Directory:
-        """The directory with both topics read up to, not including, these offsets.
+    def at(
+        self, policy_offset: int, directory_offset: int, review_context_offset: int
+    ) -> Directory:
+        """The directory with each topic read up to, not including, its offset.
 
         Cheap when asked with offsets that grow, as they do along a journal.
         """
-        if (policy_offset, directory_offset) == self._at:
+        wanted = (policy_offset, directory_offset, review_context_offset)
+        if wanted == self._at:
             return self._directory
-        if policy_offset < self._at[0] or directory_offset < self._at[1]:
-            self._at, self._directory = (0, 0), Directory()
-        # People first, as the worker reads them: the two never meet in one record.
-        parts = zip((self.people, self.policies), (1, 0), strict=True)
-        for entries, which in parts:
-            upto = (policy_offset, directory_offset)[which]
+        if any(upto < reached for upto, reached in zip(wanted, self._at, strict=True)):
+            self._at, self._directory = (0, 0, 0), Directory()
+        # In the worker's order, though two topics never meet in one record.
+        for entries, which in ((self.people, 1), (self.context, 2), (self.policies, 0)):
             for offset, record in entries:
-                if self._at[which] <= offset < upto:
+                if self._at[which] <= offset < wanted[which]:
                     self._directory = _applied(self._directory, record)
-        self._at = (policy_offset, directory_offset)
+        self._at = wanted
         return self._directory
 
     def latest(self) -> Directory:
         """The directory of now."""
-        ends = [entries[-1][0] + 1 if entries else 0 for entries in (self.policies, self.people)]
-        return self.at(max(ends[0], self._at[0]), max(ends[1], self._at[1]))
+        policies, people, context = (
+            max(entries[-1][0] + 1 if entries else 0, reached)
+            for entries, reached in zip(
+                (self.policies, self.people, self.context), self._at, strict=True
+            )
+        )
+        return self.at(policies, people, context)
 
 
 def read_directories(
     config: Mapping[str, Any], named: Callable[[str], str], registry: SchemaIds | None = None
 ) -> DirectoryLog:
-    """Reads both topics to their ends. Raises TopicMissing, ReadStalled, KafkaException."""
-    return DirectoryLog(
-        policies=decoded(read_topic(config, named(POLICIES)), _BELONG[POLICIES], registry),
-        people=decoded(read_topic(config, named(PEOPLE)), _BELONG[PEOPLE], registry),
+    """Reads the topics to their ends. Raises TopicMissing, ReadStalled, KafkaException."""
+    policies, people, context = (
+        decoded(read_topic(config, named(topic)), belong, registry)
+        for topic, belong in _BELONG.items()
     )
+    return DirectoryLog(policies, people, context)
 
 
 def decoded(

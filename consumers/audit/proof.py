@@ -8,7 +8,14 @@ from typing import Any
 
 from confluent_kafka import TopicCollection
 
-from consumers.audit.directories import PEOPLE, POLICIES, DirectoryLog, read_directories
+from consumers.audit.directories import (
+    CONTEXT,
+    PEOPLE,
+    POLICIES,
+    DirectoryLog,
+    Offsets,
+    read_directories,
+)
 from consumers.audit.history import JOURNAL
 from consumers.audit.verify import Counts, PartitionProof
 from consumers.offsets import ANSWER_WITHIN_S, offsets
@@ -76,15 +83,18 @@ class _Known:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.registry = settings.kafka_config().registry
-        self._ends = (-1, -1)
+        self._ends: Offsets = (-1, -1, -1)
         self._log = DirectoryLog()
 
-    def at(self, policy_offset: int, directory_offset: int) -> Directory:
+    def at(
+        self, policy_offset: int, directory_offset: int, review_context_offset: int
+    ) -> Directory:
         """See DirectoryLog.at."""
-        if policy_offset > self._ends[0] or directory_offset > self._ends[1]:
+        wanted = (policy_offset, directory_offset, review_context_offset)
+        if any(upto > end for upto, end in zip(wanted, self._ends, strict=True)):
             config, named = self._settings.admin_config(), self._settings.topic
-            places = [(named(POLICIES), 0), (named(PEOPLE), 0)]
-            ends = offsets(connected(config), places, "latest")
+            policies, people, context = ((named(t), 0) for t in (POLICIES, PEOPLE, CONTEXT))
+            ends = offsets(connected(config), [policies, people, context], "latest")
             self._log = read_directories(config, named, self.registry)
-            self._ends = (ends[places[0]], ends[places[1]])
-        return self._log.at(policy_offset, directory_offset)
+            self._ends = (ends[policies], ends[people], ends[context])
+        return self._log.at(*wanted)

@@ -21,8 +21,8 @@ from core.authentication import (
     SignerKind,
     TenantMismatch,
     Unauthenticated,
-    _session_digest,  # the very same one, or what was judged by it would not come out again
     is_signed,
+    session_digest,
 )
 from core.context import Context, Event, Input
 from core.directory import Directory
@@ -32,7 +32,7 @@ from core.jws import b64url
 from core.step import Step, fire, judge
 from schemas.codec import SchemaIds
 from schemas.commands import Command
-from schemas.events import CommandParked, CommandRefused, ToolGateEvent
+from schemas.events import CommandParked, CommandRefused, ReviewTaskEvent, ToolGateEvent
 from schemas.headers import SIGNATURE, DuplicateHeader, header
 from schemas.journal import JournalEntry
 from schemas.requests import InterruptCancelled, InterruptRequested
@@ -69,12 +69,17 @@ def unsigned_grant(event: Event) -> Event:
     return event
 
 
+def opens_audit(event: Event) -> bool:
+    """Whether the decision was drawn for an audit."""
+    return isinstance(event, ReviewTaskEvent) and event.change == "audit_opened"
+
+
 def grants_fit(events: Sequence[Event], after: ControlPointState | None) -> bool:
     """Whether every grant token claims exactly what its gate event and state say."""
     for event in events:
         if not isinstance(event, ToolGateEvent) or event.gate != "opened":
             continue
-        claims = _payload(event.grant_jws)
+        claims = claims_of(event.grant_jws)
         if after is None or claims != grant_claims(event, after, issuer=str(claims.get("iss"))):
             return False
     return True
@@ -83,7 +88,7 @@ def grants_fit(events: Sequence[Event], after: ControlPointState | None) -> bool
 def signature_fits(entry: JournalEntry) -> bool:
     """Whether the signature that the entry names is over these very bytes, by this very signer."""
     token = _token(entry)
-    claims, value = _payload(token), entry.input.value or b""
+    claims, value = claims_of(token), entry.input.value or b""
     return (
         _part(token, 0).get("kid") == entry.context.kid
         and claims.get("sub") == entry.context.signer_id
@@ -125,6 +130,8 @@ def _base(
         tenant=directory.tenant(tenant_id),
         park_ttl=parked.park_until - parked.appended_at if parked else _ANY_TTL,
         signature_present=is_signed(headers_of(entry)),
+        draw=entry.context.draw,
+        task_full=entry.context.task_full,
     )
 
 
@@ -133,13 +140,13 @@ def _contexts(
 ) -> Iterator[Context]:
     """Every context that the entry leaves open."""
     kid, subject = entry.context.kid, entry.context.signer_id
-    claims = _payload(_token(entry))
+    claims = claims_of(_token(entry))
     tenant_id = str(claims.get("tenant_id", command.tenant_id))
     if kid is not None and subject is not None:
         for kind in _kinds(command):
             for tools in (("*",), ()) if kind == "executor" else ((),):
                 sid = claims.get("sid") if kind == "gateway" else None
-                session = _session_digest(kid, sid) if isinstance(sid, str) else None
+                session = session_digest(kid, sid) if isinstance(sid, str) else None
                 signer = Signer(kid, kind, subject, tenant_id, sid=session, tools=tools)
                 yield replace(base, signer=signer)
         return
@@ -168,7 +175,8 @@ def _token(entry: JournalEntry) -> str | None:
         return None
 
 
-def _payload(token: str | None) -> Mapping[str, Any]:
+def claims_of(token: str | None) -> Mapping[str, Any]:
+    """What a token claims, nothing proven; empty when it is no token."""
     return _part(token, 1)
 
 

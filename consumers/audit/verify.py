@@ -12,6 +12,7 @@ from consumers.audit.history import input_of
 from consumers.audit.rejudge import (
     CannotRejudge,
     grants_fit,
+    opens_audit,
     rejudged,
     signature_fits,
 )
@@ -29,7 +30,7 @@ from schemas.headers import SIGNATURE, header
 from schemas.journal import JournalEntry
 from schemas.state import ControlPointState
 
-DirectoryAt = Callable[[int, int], Directory]
+DirectoryAt = Callable[[int, int, int], Directory]
 UNJUDGED: Final = frozenset({"dead_letter", "forwarded", "tick"})
 """Verdicts of inputs that were passed on or counted, and judged nothing."""
 
@@ -70,7 +71,7 @@ class Counts:
 class PartitionProof:
     """One partition, entry after entry, from its genesis.
 
-    directory_at: policies and people as read up to these two offsets.
+    directory_at: policies, people and review context as read up to these three offsets.
     keys: the trusted keys of now, to prove signatures; None: only that each is over these bytes.
     """
 
@@ -84,6 +85,7 @@ class PartitionProof:
     _states: dict[bytes, ControlPointState | None] = field(default_factory=dict)
     _next_offsets: Mapping[str, int] = field(default_factory=dict)
     _read_until: Mapping[str, datetime] = field(default_factory=dict)
+    _known: Mapping[str, int] = field(default_factory=dict)
 
     def check(self, read: Read) -> None:
         """The next record of the partition. Raises JournalFault."""
@@ -112,6 +114,11 @@ class PartitionProof:
             if topic not in entry.read_until or entry.read_until[topic] < time:
                 raise self._fault(f"the time reached in {topic} falls")
         self._next_offsets, self._read_until = entry.next_offsets, entry.read_until
+        known = _known(entry)
+        for name, offset in known.items():
+            if offset < self._known.get(name, 0):
+                raise self._fault(f"the {name} falls: less was known than before (guarantee 12)")
+        self._known = known
 
     def _check_signature(self, entry: JournalEntry) -> None:
         if entry.context.kid is None:
@@ -141,6 +148,8 @@ class PartitionProof:
         after = self._folded(before, events)
         if _digest(after) != entry.state_digest:
             raise self._fault("the state after it is not what its events make of the one before")
+        if entry.context.sampled != any(opens_audit(event) for event in events):
+            raise self._fault("it says something else about its audit than its events do")
         if not grants_fit(events, after):
             raise self._fault("its grant claims something else than its gate event")
         self._rejudge(before, entry, events)
@@ -156,7 +165,9 @@ class PartitionProof:
             self.counts.refolded += 1
             return
         known = entry.context
-        directory = self.directory_at(known.policy_offset, known.directory_offset)
+        directory = self.directory_at(
+            known.policy_offset, known.directory_offset, known.review_context_offset
+        )
         try:
             same = rejudged(before, entry, events, directory, self.registry)
         except CannotRejudge:
@@ -192,6 +203,16 @@ class PartitionProof:
 
     def _fault(self, what: str) -> JournalFault:
         return JournalFault(self.partition, self.counts.entries, what)
+
+
+def _known(entry: JournalEntry) -> dict[str, int]:
+    """How far each directory topic had been read."""
+    context = entry.context
+    return {
+        "policy_offset": context.policy_offset,
+        "directory_offset": context.directory_offset,
+        "review_context_offset": context.review_context_offset,
+    }
 
 
 def _digest(state: ControlPointState | None) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from consumers.control.drawing import drawn
 from consumers.control.outputs import Writer, changelog, dead_letter, forwarded, journalled
 from consumers.control.ports import InputRecord, OutputRecord
 from consumers.control.reception import Dead, Misrouted, Origin, Received, Receiver, Tick
@@ -18,7 +19,7 @@ from core.grants import grant_claims
 from core.step import Step, due_timer, fire, judge
 from core.timers import Timer
 from schemas.codec import encode
-from schemas.events import ToolGateEvent
+from schemas.events import ReviewTaskEvent, ToolGateEvent
 from schemas.journal import JournalContext, JournalInput
 from schemas.registry import ce_type_of
 from schemas.state import ControlPointState
@@ -35,6 +36,7 @@ class Known:
     directory: Directory = field(default_factory=Directory)
     policy_offset: int = 0
     directory_offset: int = 0
+    review_context_offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,18 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """What judging rests on in one batch: who is known, who is trusted, how things are written."""
+    """What judging rests on in one batch: who is known, who is trusted, how things are written.
+
+    draw_key: the secret that samples are drawn with. open_max: interrupts open at once in a task.
+    """
 
     receiver: Receiver
     known: Known
     writer: Writer
     sign_grant: GrantSigner
     park_ttl: timedelta
+    draw_key: bytes
+    open_max: int
     unsigned: bool = False
 
     def judge(
@@ -93,10 +100,12 @@ class Judge:
         # The input that was read least far set the horizon; its last record is what we answer to.
         topic = min(INPUT_TOPICS, key=lambda name: task.reached[name])
         origin = Origin(topic, task.partition, task.positions[topic] - 1, horizon)
-        context = self._context(origin, state.tenant_id, now)
+        context = self._context(origin, key, state.tenant_id, view, now)
         timer = due_timer(state, context)
         if timer is None:
             return None
+        # Clocks of several kinds can fire at one origin; each kind draws for itself.
+        context = replace(context, draw=drawn(self.draw_key, origin.identity, key, timer.name))
         step = self._signed(fire(state, context))
         source = JournalInput(
             topic=topic,
@@ -111,14 +120,10 @@ class Judge:
         self, task: Task, record: InputRecord, received: Received, view: View, now: datetime
     ) -> tuple[Task, Outcome]:
         command, origin = received.command, received.origin
-        context = Context(
-            now=origin.append_time,
-            handled_at=now,
-            origin=origin.identity,
+        context = replace(
+            self._context(origin, received.key, command.tenant_id, view, now),
             signer=received.signer,
             failure=received.failure,
-            tenant=self.known.directory.tenant(command.tenant_id),
-            park_ttl=self.park_ttl,
             unsigned=self.unsigned,
             signature_present=received.signed,
         )
@@ -147,7 +152,7 @@ class Judge:
         seq = task.seq
         entry, task = task.entry(
             source,
-            self._journal_context(context, timer.name if timer else None),
+            self._journal_context(context, step, timer.name if timer else None),
             verdict=step.verdict,
             events=[encode(event) for event in step.events],
             state_digest=view.digest(key),
@@ -186,6 +191,7 @@ class Judge:
             handled_at=now,
             policy_offset=self.known.policy_offset,
             directory_offset=self.known.directory_offset,
+            review_context_offset=self.known.review_context_offset,
         )
         seq = task.seq
         entry, task = task.entry(
@@ -195,7 +201,9 @@ class Judge:
             origin, verdict, verdict, record.key, (), [journalled(entry), *outputs], seq, reason
         )
 
-    def _context(self, origin: Origin, tenant_id: str, now: datetime) -> Context:
+    def _context(
+        self, origin: Origin, key: bytes, tenant_id: str, view: View, now: datetime
+    ) -> Context:
         return Context(
             now=origin.append_time,
             handled_at=now,
@@ -204,9 +212,11 @@ class Judge:
             failure=None,
             tenant=self.known.directory.tenant(tenant_id),
             park_ttl=self.park_ttl,
+            draw=drawn(self.draw_key, origin.identity, key),
+            task_full=view.open_count() >= self.open_max,
         )
 
-    def _journal_context(self, context: Context, timer: str | None) -> JournalContext:
+    def _journal_context(self, context: Context, step: Step, timer: str | None) -> JournalContext:
         policy = context.tenant.policy
         return JournalContext(
             handled_at=context.handled_at,
@@ -215,7 +225,11 @@ class Judge:
             policy_version=policy.policy_version if policy else None,
             kid=context.signer.kid if context.signer else None,
             signer_id=context.signer.subject if context.signer else None,
+            sampled=any(_opens_audit(event) for event in step.events),
             timer=timer,
+            review_context_offset=self.known.review_context_offset,
+            draw=context.draw,
+            task_full=context.task_full,
         )
 
     def _signed(self, step: Step) -> Step:
@@ -231,6 +245,10 @@ class Judge:
             return event
         token = self.sign_grant(grant_claims(event, state, issuer=ISSUER))
         return event.model_copy(update={"grant_jws": token})
+
+
+def _opens_audit(event: Event) -> bool:
+    return isinstance(event, ReviewTaskEvent) and event.change == "audit_opened"
 
 
 def _source(record: InputRecord, origin: Origin) -> JournalInput:

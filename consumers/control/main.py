@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from prometheus_client import CollectorRegistry
 
+from consumers.control.drawing import draw_key
 from consumers.control.judging import GrantSigner, Judge, Known
 from consumers.control.kafka import KafkaBroker
 from consumers.control.loop import MakeJudge, Worker
@@ -152,6 +153,7 @@ def judge_maker(
     """Makes the judge of a batch: with the directories and the keys of that moment."""
     config = settings.kafka_config()
     writer = Writer(config.output, config.registry)
+    drawing = draw_key(secret)
 
     def make(known: Known) -> Judge:
         try:
@@ -170,6 +172,8 @@ def judge_maker(
             writer=writer,
             sign_grant=sign,
             park_ttl=settings.park_ttl,
+            draw_key=drawing,
+            open_max=settings.open_per_task_max,
             unsigned=insecure_unsigned,
         )
 

@@ -14,15 +14,19 @@ from consumers.control.ports import Tag
 from consumers.control.view import OPEN_TAGS
 from consumers.metrics import Metrics
 from core.context import Event
+from schemas.directory import PolicyExceptionChanged
 from schemas.events import (
     CommandRefused,
     HumanDecisionEvent,
     InterruptStatusChanged,
+    ReviewTaskEvent,
     ToolGateEvent,
 )
 
 logger: Final = structlog.get_logger("countersign.control")
-_MISFIT: Final = frozenset({"RECEIPT_MISMATCH", "NOT_TAKEN", "UNKNOWN_GRANT"})
+_TAKE: Final = "grant.take"
+_BY_CLOCK: Final = frozenset({"sla_warning", "released", "resumed", "in_doubt"})
+"""Changes of the review task that a clock brings about."""
 
 
 class Observer:
@@ -35,10 +39,8 @@ class Observer:
         """One input or clock was committed."""
         metrics = self._metrics
         if outcome.verdict == "fired":
-            for event in outcome.events:
-                if isinstance(event, InterruptStatusChanged):
-                    action = event.outcome or event.status
-                    metrics.timeouts.labels(action).inc()
+            for action in filter(None, map(_by_clock, outcome.events)):
+                metrics.timeouts.labels(action).inc()
         else:
             metrics.records.labels(outcome.origin.topic, outcome.verdict).inc()
             metrics.handle.observe(max((now - outcome.origin.append_time).total_seconds(), 0.0))
@@ -66,8 +68,8 @@ class Observer:
         match event:
             case CommandRefused():
                 metrics.refusals.labels(event.code).inc()
-                if event.code in _MISFIT:
-                    metrics.reconciler.labels(event.code.lower()).inc()
+                if event.code == "UNKNOWN_GRANT" and event.refused_type != _TAKE:
+                    metrics.reconciler.labels("without_grant").inc()
             case ToolGateEvent():
                 metrics.gates.labels(event.gate).inc()
             case InterruptStatusChanged() if event.final:
@@ -75,6 +77,14 @@ class Observer:
                 metrics.decision_wait.observe(max(wait, 0.0))
             case HumanDecisionEvent():
                 metrics.decisions.labels(event.decision, risk).inc()
+                if event.verdict is not None:
+                    metrics.audits.labels(event.verdict).inc()
+            case ReviewTaskEvent() if event.difference is not None:
+                metrics.reconciler.labels(event.difference).inc()
+            case ReviewTaskEvent() if event.sla_percent is not None:
+                metrics.sla_warnings.labels(str(event.sla_percent)).inc()
+            case PolicyExceptionChanged():
+                metrics.exceptions.labels(event.change).inc()
             case _:
                 pass
 
@@ -99,3 +109,22 @@ class Observer:
             logger.debug("handled", **said)
         else:
             logger.info("handled", **said)
+
+
+def _by_clock(event: Event) -> str | None:
+    """What a clock that ran out did, in one word; None: the event only goes with another."""
+    match event:
+        case InterruptStatusChanged(outcome="approve"):
+            return "window"  # no other clock opens a gate: nobody objected in time
+        case InterruptStatusChanged() if event.deferred_until is not None:
+            return "deferred"
+        case InterruptStatusChanged():
+            return event.outcome or event.status
+        case ReviewTaskEvent() if event.change in _BY_CLOCK:
+            return event.change
+        case ToolGateEvent(gate="expired"):
+            return "grant_expired"
+        case PolicyExceptionChanged():
+            return "exception_expired"
+        case _:
+            return None

@@ -15,7 +15,7 @@ from consumers.control.reception import Dead, without_rekeying
 from core.context import Event
 from core.identifiers import derived_id
 from schemas.codec import OutputFormat, SchemaIds, content_type_of, encode
-from schemas.directory import ClockTick
+from schemas.directory import ClockTick, PolicyExceptionChanged
 from schemas.events import (
     CommandRefused,
     HumanDecisionEvent,
@@ -28,7 +28,7 @@ from schemas.journal import JournalEntry
 from schemas.model import Record
 from schemas.registry import topic_of
 from schemas.state import ControlPointState
-from schemas.topics import INPUT_TOPICS, key_of
+from schemas.topics import INPUT_TOPICS, TOPICS, key_of
 
 SOURCE: Final = "/countersign/control"
 SEQ: Final = "seq"
@@ -36,7 +36,12 @@ SEQ: Final = "seq"
 
 
 Published = (
-    HumanDecisionEvent | InterruptStatusChanged | ToolGateEvent | ReviewTaskEvent | CommandRefused
+    HumanDecisionEvent
+    | InterruptStatusChanged
+    | ToolGateEvent
+    | ReviewTaskEvent
+    | CommandRefused
+    | PolicyExceptionChanged
 )
 """The events that others read; the rest stands in the journal only."""
 
@@ -76,7 +81,8 @@ class Writer:
             content_type=content_type_of(self.output),
         )
         value = encode(record, output=self.output, registry=self.registry)
-        return OutputRecord(topic, task, key_of(record), value, list(headers))
+        partition = task if TOPICS[topic].partitions == "task" else 0
+        return OutputRecord(topic, partition, key_of(record), value, list(headers))
 
 
 def journalled(entry: JournalEntry) -> OutputRecord:

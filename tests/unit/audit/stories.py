@@ -13,7 +13,13 @@ from consumers.reading import Read
 from core.journal import genesis, seal
 from core.jwk import TrustedKeys
 from schemas.codec import decode_bytes, encode
-from schemas.directory import AgentRegistration, PolicyDocument, ReviewerAuthorization
+from schemas.directory import (
+    AgentRegistration,
+    PolicyDocument,
+    PolicyExceptionChanged,
+    ReviewerAuthorization,
+    ReviewerCapChanged,
+)
 from schemas.events import ToolGateEvent
 from schemas.journal import JournalEntry
 from schemas.topics import partition_for, record_key
@@ -84,15 +90,19 @@ def directories_of(world: World) -> DirectoryLog:
     """Policies and people."""
     policies = map(read_of, world.cluster.records("control-policy"))
     people = map(read_of, world.cluster.records("reviewer-directory"))
+    context = map(read_of, world.cluster.records("review-context"))
     return DirectoryLog(
         decoded(policies, (PolicyDocument,)),
         decoded(people, (ReviewerAuthorization, AgentRegistration)),
+        decoded(context, (PolicyExceptionChanged, ReviewerCapChanged)),
     )
 
 
-def proof_of(world: World, keys: TrustedKeys | None = None) -> PartitionProof:
-    """A proof of the package's partition that has not begun."""
-    partition = partition_of(world)
+def proof_of(
+    world: World, keys: TrustedKeys | None = None, partition: int | None = None
+) -> PartitionProof:
+    """A proof of the package's partition, or of another, that has not begun."""
+    partition = partition_of(world) if partition is None else partition
     start = genesis("cluster-1", world.cluster.journal_id, partition)
     return PartitionProof(partition, start, directories_of(world).at, keys=keys)
 

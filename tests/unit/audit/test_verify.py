@@ -188,12 +188,12 @@ def _without_events(entry: JournalEntry) -> dict[str, Any]:
     return {"events": []}
 
 
-def _another_decider(entry: JournalEntry) -> dict[str, Any]:
+def _another_authority(entry: JournalEntry) -> dict[str, Any]:
     events = []
     for raw in entry.events:
         event = decode_any(raw)
         if isinstance(event, HumanDecisionEvent):
-            event = event.model_copy(update={"comment": "I never said this."})
+            event = event.model_copy(update={"reviewer_roles": ["head_of_enforcement"]})
         events.append(encode(event))
     return {"events": events}
 
@@ -238,7 +238,7 @@ def _an_earlier_position(entry: JournalEntry) -> dict[str, Any]:
     ("alter", "what"),
     [
         (_without_events, "state after it"),
-        (_another_decider, "rules do not make"),
+        (_another_authority, "rules do not make"),
         (_another_grant, "grant claims"),
         (_another_verdict, "rules do not make"),
         (_another_state, "state after it"),

@@ -34,8 +34,11 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "grant_key": None,
         "grant_trusted_keys": None,
         "executor_key": None,
+        "balancer_key": None,
+        "balancer_id": "svc:balancer",
         "smtp_from": None,
         "park_ttl": timedelta(seconds=60),
+        "open_per_task_max": 100_000,
         "metrics_port": 9464,
         "metrics_host": "127.0.0.1",
         "schema_registry_url": None,
@@ -55,6 +58,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         ("TOPIC_PREFIX", "a/b", "match pattern"),
         ("PARK_TTL", "60", "write a duration"),
         ("PARK_TTL", "30d", "less than or equal"),
+        ("OPEN_PER_TASK_MAX", "0", "greater than or equal to 1"),
         ("METRICS_PORT", "70000", "less than or equal to 65535"),
         ("OUTPUT_FORMAT", "xml", "'avro' or 'json'"),
         ("LOG_FORMAT", "xml", "'console' or 'json'"),
@@ -192,4 +196,4 @@ def test_names_carry_the_prefix() -> None:
 
 def test_every_setting_is_known_to_a_reader_of_the_table() -> None:
     """A new field must be named here, and in the README, on purpose."""
-    assert len(Settings.model_fields) == 20
+    assert len(Settings.model_fields) == 23

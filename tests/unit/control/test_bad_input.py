@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 
 import pytest
 
@@ -154,7 +155,7 @@ def test_a_fault_of_ours_stops_one_task_and_the_others_go_on() -> None:
 
     def make(known: Known) -> Judge:
         plain = world.judge(known)
-        return Faulty(plain.receiver, plain.known, plain.writer, plain.sign_grant, plain.park_ttl)
+        return Faulty(**{part.name: getattr(plain, part.name) for part in fields(plain)})
 
     world.make_judge = make
     worker = world.worker()

@@ -74,7 +74,11 @@ def test_an_idle_partition_escalates_when_its_time_runs_out() -> None:
     settle(worker)
 
     assert [s.status for s in world.all(InterruptStatusChanged)] == ["pending", "escalated"]
-    assert [j.context.timer for j in world.journal() if j.verdict == "fired"] == ["decide_by"]
+    assert [j.context.timer for j in world.journal() if j.verdict == "fired"] == [
+        "sla_warning",
+        "sla_warning",
+        "decide_by",
+    ]
 
 
 def test_a_decision_appended_in_time_wins_however_late_it_is_read() -> None:

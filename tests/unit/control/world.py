@@ -63,6 +63,7 @@ class World:
     keys: TrustedKeys = field(default_factory=trusted)
     policy: dict[str, Any] = field(default_factory=lambda: e.a_policy_form(tenant_id=e.TENANT))
     unsigned: bool = False
+    open_max: int = 100_000
     make_judge: Any = None
 
     def __post_init__(self) -> None:
@@ -115,6 +116,8 @@ class World:
             writer=Writer(),
             sign_grant=lambda claims: sign_grant(claims, KEYS["grant"]),
             park_ttl=e.at(60) - e.NOW,
+            draw_key=b"d" * 32,
+            open_max=self.open_max,
             unsigned=self.unsigned,
         )
 
