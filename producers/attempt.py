@@ -130,4 +130,6 @@ def outcome_of(
 
 
 def _short(text: str) -> str:
+    """The text as a receipt can hold it: a receipt must not fail for its words."""
+    text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= DETAIL_CHARS_MAX else f"{text[: DETAIL_CHARS_MAX - 1]}…"

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar
 from uuid import uuid4
 
+from pydantic import ValidationError
+
 from core.jwk import TrustedKeys
 from producers.answers import DEAD_LETTER, Answer, AnswerReader, NoAnswer
 from producers.attempt import BROKER_SKEW_MAX, Attempt, outcome_of, stable_attempt_id
@@ -186,9 +188,12 @@ class ExecutorGuard:
             except (BrokerUnreachable, NotAllowed) as away:
                 error.add_note(f"and that could not be reported: {away}")
             raise
-        act.receipt = permit.attempt.executed(
-            self.clock(), result_digest=act.result_digest, detail=act.detail
-        )
+        try:
+            act.receipt = permit.attempt.executed(
+                self.clock(), result_digest=act.result_digest, detail=act.detail
+            )
+        except ValidationError:  # of its words; that it was done is true without them
+            act.receipt = permit.attempt.executed(self.clock())
         self.report(act.receipt)
         act.reported = True
 

@@ -9,8 +9,9 @@ import pytest
 from core.grants import grant_claims
 from core.jwk import TrustedKeys, trusted_key
 from producers.agent import AgentClient, Asked, NoOutcome, RequestRefused
+from producers.attempt import stable_attempt_id
 from producers.connection import KafkaConfig
-from producers.guard import Denied, ExecutorGuard, Permit, stable_attempt_id
+from producers.guard import Denied, ExecutorGuard, Permit
 from producers.keys import new_key
 from producers.reviewer import ReviewerClient
 from producers.signing import sign_grant
