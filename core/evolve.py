@@ -205,9 +205,9 @@ def _status(state: ControlPointState, event: InterruptStatusChanged) -> ControlP
                 "defer_condition": event.defer_condition,
                 "sla_warned": state.sla_warned if hidden else 0,
             }
-        elif event.status == "escalated":
+        else:
             update |= {
-                "ladder_step": state.ladder_step + 1,
+                "ladder_step": state.ladder_step + (event.status == "escalated"),
                 "sla_warned": 0,
                 "deferred_until": None,
                 "defer_condition": None,

@@ -1,16 +1,20 @@
 """A newer policy for a package that is open already, where that policy asks for it.
 
 The plan is pinned at intake. Only a policy with `reapply_to_open: true` changes it, at the next
-input of the package; it never takes the people out of a decision that has begun.
+input of the package; it never takes the people out of a decision that has begun. Where it brings
+them in, no window opens the gate any more: they get the time to decide that the new plan gives.
 """
 
 from __future__ import annotations
 
 from core.context import Context, Event
+from core.escalation import after, decide_by, until_eligible
 from core.exceptions import lifted_for
-from core.facts import task_changed
+from core.facts import status_changed, task_changed
 from core.identifiers import derived_id
 from core.planning import WITHOUT_PEOPLE, plan_for
+from core.policy import Policy
+from core.timers import OBJECTION_WINDOW
 from schemas.state import ControlPointState, PackageReplanned, Plan
 
 
@@ -33,16 +37,41 @@ def replanned(state: ControlPointState, context: Context) -> list[Event]:
         plan=_plan(state, context),
         occurred_at=context.now,
     )
-    task = task_changed(
+    waited = state.decide_by_source == OBJECTION_WINDOW and event.plan.mode != "on_the_loop"
+    events: list[Event] = [event]
+    if waited:
+        events.append(_time_to_decide(after(state, events), policy, context, origin=origin))
+    current = after(state, events)
+    events.append(
+        task_changed(
+            current,
+            origin=origin,
+            change="replanned",
+            now=context.now,
+            assigned_to=current.assigned_to,
+            comment=f"policy {policy.policy_version} applies to what is open",
+            lease_until=current.lease_until,
+        )
+    )
+    return events + until_eligible(current, context, origin=origin)
+
+
+def _time_to_decide(
+    state: ControlPointState, policy: Policy, context: Context, *, origin: str
+) -> Event:
+    """The objection window is over without having opened anything; people decide instead."""
+    assert state.accepted is not None
+    due, source = decide_by(state, context.window_start, state.accepted.plan.decide_within_s)
+    return status_changed(
         state,
         origin=origin,
-        change="replanned",
+        status="pending",
+        reason=f"policy {policy.policy_version} lets nothing go unless people approve",
         now=context.now,
-        assigned_to=state.assigned_to,
-        comment=f"policy {policy.policy_version} applies to what is open",
-        lease_until=state.lease_until,
+        decide_by=due,
+        decide_by_source=source,
+        decide_from=context.window_start,
     )
-    return [event, task]
 
 
 def _plan(state: ControlPointState, context: Context) -> Plan:
