@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
+from typing import get_args
 
 from core.directory import Directory
 from core.jwk import TrustedKeys
@@ -16,6 +17,7 @@ from countersign.directory_file import entries
 from producers.keys import read_key
 from schemas.canonical import is_canonical
 from schemas.requests import InterruptRequested
+from schemas.vocabulary import RecordedDecision
 from tests.unit.countersign.command import Command
 
 
@@ -42,6 +44,15 @@ def test_the_request_is_planned_for_a_reviewer_of_the_directory(trial: Path) -> 
     assert plan.slots[0].role in okafor.roles
     assert plan.slots[0].scope in okafor.scopes
     assert is_canonical(request.package.side_effect_preview)
+
+
+def test_every_command_can_be_tried_by_somebody_of_the_directory(trial: Path) -> None:
+    """Between them the reviewers have each scope there is."""
+    directory, _ = read_directory_file(trial / "directory.yaml")
+
+    held = {scope for row in directory.reviewers for scope in row.scopes}
+
+    assert held == {f"notice:{decision}" for decision in (*get_args(RecordedDecision), "assign")}
 
 
 def test_the_keys_are_private_and_trusted(trial: Path) -> None:

@@ -349,7 +349,8 @@ def test_a_duplicate_shows_the_first_answer(
 
     def read_topic(_: object, topic: str, **__: object) -> Iterator[Read]:
         headers = [("ce_type", b"x")]
-        yield Read(topic, 0, 0, e.NOW, b"other/key", b"", headers)
+        value, other = encoded(first.model_copy(update={"decision_package_id": "another"}))
+        yield Read(topic, 0, 0, e.NOW, record_key(e.TENANT, "another"), value, other)
         yield Read(topic, 0, 1, e.NOW, key, b"garbage", headers)
         for offset, record in enumerate(log[topic], 2):
             value, headers = encoded(record)
@@ -360,7 +361,9 @@ def test_a_duplicate_shows_the_first_answer(
 
     ran = desk("claim", "--json")
 
-    assert (ran.code, json.loads(ran.out)["event_id"], "again" in ran.err) == (code, "first", True)
+    shown = json.loads(ran.out)
+    assert (ran.code, "again" in ran.err) == (code, True)
+    assert (shown["event_id"], shown["decision_package_id"]) == ("first", e.PACKAGE_ID)
 
 
 def encoded(record: Record) -> tuple[bytes, list[tuple[str, bytes]]]:
