@@ -14,8 +14,8 @@ from uuid import uuid4
 
 from consumers.balancing.capping import HOUR, caps_due
 from consumers.balancing.choosing import (
+    REASONS,
     Assignment,
-    Left,
     awaits_somebody,
     choose,
     held_loads,
@@ -82,11 +82,11 @@ class Balancer:
             self._memory.forget(now)
             if not self._log.caught_up:
                 return
-            self._health.ready("kafka")
             if now >= self._balanced_at + BALANCE_EVERY:
                 self._balanced_at = now
                 self._cap(now)  # 2.
                 self._assign(now)
+                self._health.ready("kafka")
         except Unavailable as away:
             if self._health.problems.get(away.part) != away.why:
                 logger().warning("server_away", part=away.part, why=away.why)
@@ -164,7 +164,6 @@ class Balancer:
                 )
 
     def _assign(self, now: datetime) -> None:
-        left: dict[Left, int] = {"nobody_eligible": 0, "not_entitled": 0}
         for tenant_id, standings in self._view.by_tenant():
             tenant = self._view.directory.tenant(tenant_id)
             if tenant.reviewer(self._balancer_id, now) is None:
@@ -183,10 +182,9 @@ class Balancer:
             for assignment in choice.assignments:
                 self._send(assignment, standings[assignment.key].epoch, now)
             for key, reason in choice.left.items():
-                self._memory.rest(key, now + LOOK_AGAIN_AFTER)
-                left[reason] += 1
-        for reason, count in left.items():
-            self._metrics.unassigned.labels(reason).set(count)
+                self._memory.rest(key, now + LOOK_AGAIN_AFTER, reason)
+        for why in REASONS:
+            self._metrics.unassigned.labels(why).set(self._memory.left(why))
 
     def _to_look_at(
         self, tenant_id: str, standings: Mapping[bytes, Standing], now: datetime

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from core.authority import Claim, failures, holder_of, identities_of
 from core.directory import TenantContext
@@ -32,6 +32,7 @@ _OPEN: Final = frozenset({"pending", "escalated"})
 
 Left = Literal["nobody_eligible", "not_entitled"]
 """Why a task was left: nobody may decide it who has room for it; or the balancer may not assign."""
+REASONS: Final[tuple[Left, ...]] = get_args(Left)
 Refused = Mapping[bytes, frozenset[str]]
 """By record key: to whom the current version is not offered again."""
 

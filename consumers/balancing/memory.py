@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from consumers.balancing.choosing import Assignment, version_of
+from consumers.balancing.choosing import Assignment, Left, version_of
 from consumers.balancing.view import Standing
 from schemas.vocabulary import Code
 
@@ -47,7 +47,7 @@ class Memory:
 
     def __init__(self) -> None:
         self._under_way: dict[bytes, Sent] = {}
-        self._resting: dict[bytes, datetime] = {}
+        self._resting: dict[bytes, tuple[datetime, Left | None]] = {}
         self._refused: dict[bytes, tuple[int, frozenset[str]]] = {}
         self._believed: set[str] = set()
         self._doubted: dict[str, datetime] = {}
@@ -77,9 +77,13 @@ class Memory:
         """A command was published."""
         self._under_way[sent.assignment.key] = sent
 
-    def rest(self, key: bytes, until: datetime) -> None:
-        """The task is not looked at until then."""
-        self._resting[key] = until
+    def rest(self, key: bytes, until: datetime, why: Left | None = None) -> None:
+        """The task is not looked at until then. why: it was, in vain."""
+        self._resting[key] = until, why
+
+    def left(self, why: Left) -> int:
+        """How many tasks rest for that reason."""
+        return sum(reason == why for _, reason in self._resting.values())
 
     def moved(self, key: bytes, standing: Standing | None) -> Assignment | None:
         """The state of a package changed; the assignment that waited for that, if one did."""
@@ -128,7 +132,7 @@ class Memory:
         for key, sent in list(self._under_way.items()):
             if sent.sent_at + ANSWER_WITHIN <= now:
                 del self._under_way[key]
-        for key, until in list(self._resting.items()):
+        for key, (until, _) in list(self._resting.items()):
             if until <= now:
                 del self._resting[key]
 

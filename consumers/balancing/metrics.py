@@ -22,7 +22,7 @@ class Metrics:
         )
         self.unassigned = Gauge(
             "countersign_balancer_unassigned",
-            "Tasks looked at in vain lately: nobody_eligible (add people, or room), not_entitled (give "
+            "Tasks that were looked at in vain: nobody_eligible (add people, or room), not_entitled (give "
             "the balancer a scope of their subject).",
             ["reason"],
             registry=registry,
