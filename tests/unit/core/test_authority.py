@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schemas.events import CommandRefused
+from schemas.events import CommandRefused, HumanDecisionEvent
 from tests import examples as e
 from tests.unit.core.world import (
     REFUSED_STRANGER,
@@ -50,20 +50,46 @@ def test_every_rule_that_fails_is_named_in_order() -> None:
     ]
 
 
-def test_a_decision_not_offered_is_named_after_the_personal_rules() -> None:
-    """DECISION_NOT_ALLOWED stands behind who may, before what must be said."""
-    step = _nobody_of_any_use().send(a_decision_by("r.bad", "defer", **EVERYTHING_WRONG))
+@pytest.mark.parametrize(
+    ("decision", "over"),
+    [("object", {}), ("escalate", {}), ("defer", {"defer_until": e.at(30 * 86_400)})],
+)
+def test_a_decision_not_offered_is_named_after_the_personal_rules(
+    decision: str, over: dict[str, Any]
+) -> None:
+    """DECISION_NOT_ALLOWED stands behind who may: nobody objects in the loop, escalates past the
+    ladder's end or defers past defer_max."""
+    world = _nobody_of_any_use()
+    world.wait(86_401)
+
+    step = world.send(a_decision_by("r.bad", decision, **(EVERYTHING_WRONG | over)))
 
     assert "DECISION_NOT_ALLOWED" == codes(step)[-1]
     assert "MISSING_SCOPE" == code(step)
 
 
-@pytest.mark.parametrize("decision", ["escalate", "defer", "object"])
-def test_decisions_of_a_later_release_are_refused_by_name(decision: str) -> None:
-    """DECISION_NOT_ALLOWED: what this release does not offer changes nothing."""
+@pytest.mark.parametrize(
+    ("decision", "over"), [("escalate", {}), ("defer", {"defer_until": e.at(3600)})]
+)
+def test_escalate_and_defer_are_for_who_has_their_scope(
+    decision: str, over: dict[str, Any]
+) -> None:
+    """MISSING_SCOPE for who may only approve; with the scope it is recorded and stays open."""
     able = a_person("r.able", scopes=[f"notice:{decision}"])
+    world = asked(able)
 
-    step = asked(able).send(a_decision_by("r.able", decision))
+    unable = world.send(a_decision_by(e.REVIEWER, decision, **over))
+    done = world.send(a_decision_by("r.able", decision, **over))
+
+    assert (["MISSING_SCOPE"], []) == (codes(unable), codes(done))
+    assert not world.last(HumanDecisionEvent).final
+
+
+def test_an_objection_is_not_for_what_is_in_the_loop() -> None:
+    """DECISION_NOT_ALLOWED: where people approve, who is against it rejects."""
+    able = a_person("r.able", scopes=["notice:object"])
+
+    step = asked(able).send(a_decision_by("r.able", "object"))
 
     assert ["DECISION_NOT_ALLOWED"] == codes(step)
 

@@ -20,6 +20,7 @@ from tests.unit.core.world import (
     asked,
     code,
     codes,
+    gates,
     of,
     of_other_tenant,
     signer_of,
@@ -141,15 +142,21 @@ def test_without_a_policy_nothing_is_accepted() -> None:
     assert "NO_POLICY" == code(step)
 
 
-def test_on_the_loop_is_refused_by_name() -> None:
-    """A mode that this release does not run is refused, never run as another one."""
+def test_on_the_loop_opens_with_a_window() -> None:
+    """A mode without approvals asks nobody: it waits for objections, and the window is named."""
     tools = [{"tool": "notice.*", "effect_type": e.EFFECT, "approval_required": False}]
-    world = a_world(a_policy(policy_version="8", tools=tools, rule={"mode": "on_the_loop"}))
+    rule = {"mode": "on_the_loop", "objection_window": "15m"}
+    world = a_world(a_policy(policy_version="8", tools=tools, rule=rule))
 
     step = world.send(e.a_request())
 
-    assert "NO_POLICY" == code(step)
-    assert "on_the_loop" in world.last(CommandRefused).message
+    opened = world.last(InterruptStatusChanged)
+    assert ("pending", "objection_window", e.at(900)) == (
+        opened.status,
+        opened.decide_by_source,
+        opened.decide_by,
+    )
+    assert [] == gates([step])
 
 
 def test_the_same_request_again_is_a_duplicate() -> None:

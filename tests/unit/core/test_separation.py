@@ -82,6 +82,7 @@ def test_who_proposed_a_memory_does_not_approve_it() -> None:
     memory = MemoryApprovalPackage(
         package_id="mem-1",
         proposed_memory="The operator prefers mail.",
+        source_refs=["mail:2026-02-20"],
         subject_type="case",
         subject_id="case-5512",
         sensitivity="internal",
