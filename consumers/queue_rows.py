@@ -40,13 +40,14 @@ ANYBODY: Final = "*"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 DUE_SPAN: Final = 2**47
 """Milliseconds in a score: until the year 6429; later, and never, sort last."""
-_RISKS: Final = len(RISK_LEVELS)
+RISKS: Final = len(RISK_LEVELS)
 _PRIORITY_MAX: Final = 9
-SCORE_MAX: Final = (_PRIORITY_MAX + 1) * _RISKS * DUE_SPAN - 1
+SCORE_MAX: Final = (_PRIORITY_MAX + 1) * RISKS * DUE_SPAN - 1
+"""A score is priority, risk and due time: 40 bands of DUE_SPAN, the most pressing first."""
 assert SCORE_MAX < 2**53, "a score must be exact in a double"
 
 SEPARATOR: Final = "\x1f"
-"""Between the labels in front of a row. JSON escapes it, so that no title can pose as a label."""
+"""Around each label."""
 
 
 class RowUnreadable(Exception):
@@ -88,11 +89,12 @@ class Row(Record):
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A row in its place. `packed`: labels, then the row as JSON."""
+    """A row in its place. `labels`: what it is found by; `form`: the row as JSON."""
 
     score: int
     key: bytes
-    packed: bytes
+    labels: bytes = b""
+    form: bytes = b""
 
     @property
     def place(self) -> tuple[int, bytes]:
@@ -113,7 +115,7 @@ class Wanted:
     due_before: datetime | None = None
 
     def labels(self) -> list[tuple[bytes, ...]]:
-        """What must be found in front of a row: of each group, one."""
+        """What must be found in a row's labels: of each group, one."""
         groups: list[tuple[str, ...]] = [(_label("kind", self.kind),)]
         if self.tenant_id is not None:
             groups.append((_label("tenant", self.tenant_id),))
@@ -121,8 +123,6 @@ class Wanted:
             groups.append((_label("role", self.role), _label("role", ANYBODY)))
         if self.assignee is not None:
             groups.append((_label("assignee", self.assignee),))
-        if self.risk_level is not None:
-            groups.append((_label("risk", self.risk_level),))
         return [tuple(label.encode() for label in group) for group in groups]
 
     @property
@@ -130,11 +130,18 @@ class Wanted:
         """`due_before` as it stands in a score."""
         return None if self.due_before is None else _due(self.due_before)
 
+    @property
+    def band(self) -> int | None:
+        """The remainder by RISKS of the bands of `risk_level`."""
+        return None if self.risk_level is None else RISKS - 1 - RISK_LEVELS.index(self.risk_level)
+
     def matches(self, row: Ranked) -> bool:
         """Whether a row is one of them."""
-        below = self.due_below
-        return (below is None or row.score % DUE_SPAN < below) and all(
-            any(label in row.packed for label in group) for group in self.labels()
+        below, band = self.due_below, self.band
+        return (
+            (below is None or row.score % DUE_SPAN < below)
+            and (band is None or row.score // DUE_SPAN % RISKS == band)
+            and all(any(label in row.labels for label in group) for group in self.labels())
         )
 
 
@@ -144,14 +151,14 @@ def ranked(key: bytes, state: ControlPointState) -> Ranked | None:
     if kind is None:
         return None
     row = _row(kind, state)
-    return Ranked(_score(row), key, _packed(row, _meeting(kind, state)))
+    labels = _labels(row, _meeting(kind, state))
+    return Ranked(_score(row), key, labels, row.model_dump_json().encode())
 
 
-def unpacked(packed: bytes) -> Row:
-    """The row. Raises RowUnreadable."""
-    _, brace, body = packed.partition(b"{")
+def row_of(form: bytes) -> Row:
+    """A row as it was written. Raises RowUnreadable."""
     try:
-        return Row.model_validate_json(brace + body)
+        return Row.model_validate_json(form)
     except ValidationError:
         raise RowUnreadable from None
 
@@ -159,7 +166,7 @@ def unpacked(packed: bytes) -> Row:
 def top(rows: Iterable[Ranked], wanted: Wanted, limit: int) -> list[Row]:
     """The first rows that are wanted, in their order."""
     found = [row for row in rows if wanted.matches(row)]
-    return [unpacked(row.packed) for row in in_order(found)[:limit]]
+    return [row_of(row.form) for row in in_order(found)[:limit]]
 
 
 def in_order(rows: Iterable[Ranked]) -> list[Ranked]:
@@ -239,8 +246,8 @@ def _meeting(kind: Kind, state: ControlPointState) -> Iterator[str]:
 
 def _score(row: Row) -> int:
     """Priority and risk, the highest first, then what is due first."""
-    rank = min(row.priority, _PRIORITY_MAX) * _RISKS + RISK_LEVELS.index(row.risk_level)
-    last = (_PRIORITY_MAX + 1) * _RISKS - 1
+    rank = min(row.priority, _PRIORITY_MAX) * RISKS + RISK_LEVELS.index(row.risk_level)
+    last = (_PRIORITY_MAX + 1) * RISKS - 1
     due = DUE_SPAN - 1 if row.decide_by is None else _due(row.decide_by)
     return (last - rank) * DUE_SPAN + due
 
@@ -249,16 +256,15 @@ def _due(moment: datetime) -> int:
     return min(max((moment - _EPOCH) // timedelta(milliseconds=1), 0), DUE_SPAN - 1)
 
 
-def _packed(row: Row, roles: Iterable[str]) -> bytes:
+def _labels(row: Row, roles: Iterable[str]) -> bytes:
     labels = [
         ("kind", row.kind),
         ("tenant", row.tenant_id),
         ("assignee", row.assigned_to or UNHELD),
-        ("risk", row.risk_level),
         *(("role", role) for role in dict.fromkeys(roles)),
     ]
     front = SEPARATOR.join(f"{name}={_plain(value)}" for name, value in labels)
-    return f"{SEPARATOR}{front}{SEPARATOR}{row.model_dump_json()}".encode()
+    return f"{SEPARATOR}{front}{SEPARATOR}".encode()
 
 
 def _label(name: str, value: str) -> str:
@@ -266,5 +272,5 @@ def _label(name: str, value: str) -> str:
 
 
 def _plain(value: str) -> str:
-    """A role may be any line; `{` begins the row, and the separator ends a label."""
-    return value.replace(SEPARATOR, " ").replace("{", "(")
+    """A role may be any line; the separator would end its label."""
+    return value.replace(SEPARATOR, " ")

@@ -32,21 +32,22 @@ _MAC_BYTES: Final = 16
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
 
-PARTS: Final = ("watermark", "states", "due", "restore", "queue", "rows", *TAGS)
+PARTS: Final = ("watermark", "states", "due", "restore", "queue", "labels", "rows", *TAGS)
 """What a task has in Redis, in the order of the scripts' KEYS: a string, a hash of control points, a
-sorted set of due times, a string, a sorted set of ranks, a hash of rows, and a set for each tag."""
+sorted set of due times, a string, a sorted set of ranks, hashes of what a row is found by and of
+rows, and a set for each tag."""
 
 _LOAD: Final = """
 local next = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
 local values = {}
 if #ARGV > 0 then values = redis.call('HMGET', KEYS[2], unpack(ARGV)) end
 local counts = {}
-for i = 7, #KEYS do counts[i - 6] = redis.call('SCARD', KEYS[i]) end
+for i = 8, #KEYS do counts[i - 7] = redis.call('SCARD', KEYS[i]) end
 return {redis.call('GET', KEYS[1]), next[2] or false, values, counts}
 """
 _WRITE: Final = """
 local function write(first)
-  for i = first, #ARGV, 6 do
+  for i = first, #ARGV, 7 do
     if ARGV[i + 1] == '' then
       redis.call('HDEL', KEYS[2], ARGV[i])
     else
@@ -57,15 +58,17 @@ local function write(first)
     else
       redis.call('ZADD', KEYS[3], ARGV[i + 2], ARGV[i])
     end
-    if ARGV[i + 5] == '' then
+    if ARGV[i + 4] == '' then
       redis.call('ZREM', KEYS[5], ARGV[i])
       redis.call('HDEL', KEYS[6], ARGV[i])
+      redis.call('HDEL', KEYS[7], ARGV[i])
     else
       redis.call('ZADD', KEYS[5], ARGV[i + 4], ARGV[i])
       redis.call('HSET', KEYS[6], ARGV[i], ARGV[i + 5])
+      redis.call('HSET', KEYS[7], ARGV[i], ARGV[i + 6])
     end
-    for tag = 7, #KEYS do
-      if string.sub(ARGV[i + 3], tag - 6, tag - 6) == '1' then
+    for tag = 8, #KEYS do
+      if string.sub(ARGV[i + 3], tag - 7, tag - 7) == '1' then
         redis.call('SADD', KEYS[tag], ARGV[i])
       else
         redis.call('SREM', KEYS[tag], ARGV[i])
@@ -74,8 +77,8 @@ local function write(first)
   end
 end
 """
-# ARGV: expected, new, then of each change: key, value, due, tags (a digit each), score and row. An
-# unknown result is tried again by a later load: it finds either watermark.
+# ARGV: expected, new, then of each change: key, value, due, tags (a digit each), score, labels and
+# row. An unknown result is tried again by a later load: it finds either watermark.
 _APPLY: Final = (
     _WRITE
     + """
@@ -225,7 +228,8 @@ class RedisStore:
             due = "" if stored.due is None else str(_micros(stored.due))
             tags = "".join("01"[tag in stored.tags] for tag in TAGS)
             row = stored.row
-            args += [key, value, due, tags, *((row.score, row.packed) if row else ("", b""))]
+            args += [key, value, due, tags]
+            args += [row.score, row.labels, row.form] if row is not None else ["", b"", b""]
         return args
 
     def _mac(self, key: bytes, value: bytes) -> bytes:

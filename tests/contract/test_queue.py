@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from consumers.control.ports import StateStore, Stored, Watermark, WatermarkMismatch
-from consumers.control.store import RedisStore
+from consumers.control.store import PARTS, RedisStore, redis_key
 from consumers.control.view import stored
 from consumers.queue_projection import NotProjected, QueuePages, QueueProjection, RedisQueue
 from consumers.queue_rows import KINDS, Ranked, Wanted, in_order, ranked, top
@@ -190,7 +191,7 @@ def test_more_partitions_than_we_know_of_are_noticed(both: Both) -> None:
         names(queue, tasks=2)
 
 
-@pytest.mark.parametrize("limit", [1, 50, 1000])
+@pytest.mark.parametrize(("limit", "looked_at_max"), [(1, 250), (50, 250), (50, 7), (1000, 9)])
 @pytest.mark.parametrize(
     "wanted",
     [
@@ -206,14 +207,17 @@ def test_more_partitions_than_we_know_of_are_noticed(both: Both) -> None:
         Wanted(tenant_id="nobody"),
     ],
 )
-def test_the_projection_is_the_fold_of_the_log(both: Both, wanted: Wanted, limit: int) -> None:
+def test_the_projection_is_the_fold_of_the_log(
+    both: Both, wanted: Wanted, limit: int, looked_at_max: int
+) -> None:
     """The same rows in the same order, whatever is asked."""
     store, queue = both
     states = many(200)
     filled(store, states)
     rows = [ranked(record_key(s.tenant_id, s.decision_package_id), s) for s in states]
 
-    found = QueueProjection(queue, PARTITIONS).top(wanted, limit)
+    projection = QueueProjection(queue, PARTITIONS, looked_at_max=looked_at_max)
+    found = projection.top(wanted, limit)
 
     assert found == top([row for row in rows if row is not None], wanted, limit)
 
@@ -253,6 +257,23 @@ def test_a_page_goes_on_behind_a_row_that_has_gone(both: Both) -> None:
     assert stayed <= {key.decode().partition("/")[2] for key in found}
 
 
+def test_a_page_goes_on_where_a_row_was_that_has_moved(both: Both) -> None:
+    """It is not followed to its new place: what lay between would be left out."""
+    store, queue = both
+    filled(store, [an_open(f"p{n}", decide_by=e.at(n)) for n in range(6)], tasks=1)
+    later = iter([changes_of([an_open("p1", decide_by=e.at(99))])])
+
+    def moves() -> None:
+        for change in later:
+            applied(store, 0, change)
+
+    found = walked(queue, moves, rows_max=2, looked_at_max=2)
+
+    assert [key.decode().partition("/")[2] for key in found] == [
+        "p0", "p1", "p2", "p3", "p4", "p5", "p1",
+    ]  # fmt: skip
+
+
 def test_tasks_do_not_meet_in_the_queue(both: Both) -> None:
     """What one task writes another does not show."""
     store, queue = both
@@ -271,11 +292,26 @@ def test_a_row_of_another_release_is_not_shown(both: Both) -> None:
     filled(store, [an_open("p")], tasks=1)
     (row,) = (change.row for change in changes_of([an_open("q")]).values())
     assert row is not None
-    strange = Ranked(row.score, row.key, row.packed.replace(b'"gate"', b'"door"'))
+    strange = replace(row, form=row.form.replace(b'"gate"', b'"door"'))
     applied(store, 0, {row.key: Stored(b"1", row=strange)})
 
     with pytest.raises(NotProjected, match="another release"):
         QueueProjection(queue, 1).top(ALL, 50)
+
+
+@pytest.mark.kafka
+def test_what_has_gone_leaves_nothing_in_redis(redis_url: str) -> None:
+    """Neither place nor labels nor row: a queue that is empty takes no room."""
+    store = RedisStore(redis_url, prefix="gone.", mac_key=b"k" * 32)
+    filled(store, [an_open("p"), an_open("q")], tasks=1)
+    there = [store._redis.exists(redis_key("gone.", 0, part)) for part in PARTS[4:7]]
+    applied(store, 0, changes_of([an_open("p", status="decided")]))
+    applied(store, 1, {record_key(e.TENANT, "q"): Stored(None)})
+
+    left = [store._redis.exists(redis_key("gone.", 0, part)) for part in PARTS[4:7]]
+
+    store.close()
+    assert (there, left) == ([1, 1, 1], [0, 0, 0])
 
 
 @pytest.mark.kafka

@@ -17,7 +17,7 @@ from consumers.queue_rows import (
     Wanted,
     in_order,
     ranked,
-    unpacked,
+    row_of,
 )
 from core.identifiers import review_task_id
 from schemas.headers import rfc3339
@@ -36,7 +36,7 @@ def placed(state: ControlPointState) -> Ranked:
 
 def row(state: ControlPointState) -> Row:
     """Its row, as it comes back from the projection."""
-    return unpacked(placed(state).packed)
+    return row_of(placed(state).form)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_control_point_asks_for_one_thing_or_for_nothing(
     """A decision, else what became of its grant, else a verdict."""
     found = ranked(b"k", state)
 
-    assert kind == (unpacked(found.packed).kind if found else None)
+    assert kind == (row_of(found.form).kind if found else None)
 
 
 def test_a_row_says_what_a_list_shows() -> None:
@@ -109,7 +109,7 @@ def test_priority_goes_before_risk_and_risk_before_the_due_time() -> None:
 
     found = in_order(placed(state) for state in states)
 
-    assert [unpacked(one.packed).decision_package_id for one in found] == [
+    assert [row_of(one.form).decision_package_id for one in found] == [
         "first", "second", "critical", "sooner", "soon", "a-same", "b-same", "never",
     ]  # fmt: skip
 
@@ -179,18 +179,9 @@ def test_a_role_outside_the_order_is_found_by_itself_alone() -> None:
     assert found == [True, False]
 
 
-def test_a_title_cannot_pose_as_a_label() -> None:
-    """It may hold any character; labels are found in front of the row alone."""
-    title = f"{SEPARATOR}risk=critical{SEPARATOR} {{ \n"
-    state = an_open("p", title=title)
-
-    assert not Wanted(risk_level="critical").matches(placed(state))
-    assert row(state).title == title
-
-
 def test_a_role_cannot_pose_as_another_label() -> None:
     """A policy may name a role with any line."""
-    role = f"r{SEPARATOR}kind=audit{SEPARATOR}{{"
+    role = f"r{SEPARATOR}kind=audit{SEPARATOR}"
     state = an_open("p", plan={"slots": [Slot(role=role, scope="notice:approve")]})
 
     assert not Wanted(kind="audit").matches(placed(state))
@@ -198,8 +189,8 @@ def test_a_role_cannot_pose_as_another_label() -> None:
     assert row(state).roles == [role]
 
 
-@pytest.mark.parametrize("packed", [b"", b"\x1fkind=review\x1f{}", b"{", b"\xff"])
-def test_what_no_worker_wrote_is_not_read(packed: bytes) -> None:
+@pytest.mark.parametrize("form", [b"", b"{}", b"{", b"\xff"])
+def test_what_no_worker_wrote_is_not_read(form: bytes) -> None:
     """Named, so that the reader can go to the log."""
     with pytest.raises(RowUnreadable):
-        unpacked(packed)
+        row_of(form)
