@@ -75,12 +75,17 @@ class GateFeed(Protocol):
         ...
 
 
-def feed_settings(config: KafkaConfig, group: str) -> dict[str, Any]:
-    """Every librdkafka key that the feed rests on, explicit; pinned by a test."""
+def group_settings(config: KafkaConfig, group: str) -> dict[str, Any]:
+    """Every librdkafka key that reading in a group and keeping progress rest on, explicit.
+
+    Always the classic protocol, whatever the setting: a member that is thought dead is fenced by
+    its generation. group: without prefix.
+    """
     return {
         "session.timeout.ms": 10_000,
+        "heartbeat.interval.ms": 2_000,
+        "max.poll.interval.ms": 300_000,
         **config.common(),
-        "max.poll.interval.ms": int(ACT_WITHIN_S * 1000),
         "group.id": config.topic(group),
         "group.protocol": "classic",
         "partition.assignment.strategy": "range",
@@ -88,9 +93,17 @@ def feed_settings(config: KafkaConfig, group: str) -> dict[str, Any]:
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
-        "enable.partition.eof": True,
+        "enable.partition.eof": False,
         "check.crcs": True,
         "queued.max.messages.kbytes": 16_384,
+    }
+
+
+def feed_settings(config: KafkaConfig, group: str) -> dict[str, Any]:
+    """The same for a feed: it is told where a partition ends, and waits for an action."""
+    return group_settings(config, group) | {
+        "enable.partition.eof": True,
+        "max.poll.interval.ms": int(ACT_WITHIN_S * 1000),
     }
 
 

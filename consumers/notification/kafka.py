@@ -14,18 +14,11 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumers.notification.kafka_history import History, heard_from
-from consumers.notification.ports import (
-    Assigned,
-    Happening,
-    Heard,
-    NotOwner,
-    Revoked,
-    TopicName,
-    Unavailable,
-)
+from consumers.notification.ports import Happening, Heard, NotOwner, TopicName, Unavailable
 from consumers.notification.progress import Progress, progress_from
 from producers.connection import BrokerUnreachable, KafkaConfig, NotAllowed, logger
 from producers.executor import Executor
+from producers.gate_feed import Assigned, Revoked, group_settings
 from producers.publisher import Identity, Publisher
 from schemas.codec import RegistryUnavailable
 from schemas.headers import TRACEPARENT
@@ -53,23 +46,7 @@ _NOT_OWNER: Final = frozenset(
 def consumer_settings(config: KafkaConfig, instance_id: str | None = None) -> dict[str, Any]:
     """Every librdkafka key that progress and fencing rest on, explicit; pinned by a test."""
     static = {"group.instance.id": instance_id} if instance_id else {}
-    return {
-        "session.timeout.ms": 10_000,
-        "heartbeat.interval.ms": 2_000,
-        "max.poll.interval.ms": 300_000,
-        **config.common(),
-        **static,
-        "group.id": config.topic(GROUP),
-        "group.protocol": "classic",
-        "partition.assignment.strategy": "range",
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "auto.offset.reset": "earliest",
-        "isolation.level": "read_committed",
-        "enable.partition.eof": False,
-        "check.crcs": True,
-        "queued.max.messages.kbytes": 16_384,
-    }
+    return group_settings(config, GROUP) | static
 
 
 class KafkaLog:

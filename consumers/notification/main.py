@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from time import monotonic
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 from confluent_kafka import KafkaException
 from prometheus_client import CollectorRegistry
 
+from consumers.executor_settings import ExecutorKeys, collected, executor_keys
 from consumers.health import Health, HealthServer
 from consumers.logs import configure, logger
 from consumers.notification.history import Receipts
@@ -29,11 +30,8 @@ from consumers.notification.smtp import SmtpMailer, SmtpServer, SmtpUrlError, sm
 from consumers.notification.surroundings import Surroundings
 from consumers.reading import TopicMissing, partitions_of
 from consumers.settings import Settings, SettingsError
-from core.jwk import KeySetError
 from producers.connection import unreachable
-from producers.executor import Executor, NotAnExecutor, executor_of
-from producers.keys import KeyFileError, SigningKey, read_key
-from producers.trusted_keys import KeysUnavailable, TrustedKeysSource, trusted_keys
+from producers.executor import Executor
 
 TURN_S: Final = 0.1
 """How long a turn waits for Kafka; also how long the outcome of a mail may lie unread."""
@@ -61,16 +59,13 @@ class ClosableLog(Log, Protocol):
 class Checked:
     """What the settings name, read and found usable."""
 
-    executor: Executor
-    trusted: TrustedKeysSource
-    grant_keys: TrustedKeysSource
+    keys: ExecutorKeys
     smtp: SmtpServer
     sender: Address
 
 
 Connect = Callable[[Settings, Executor], ClosableLog]
 MakeOutbox = Callable[[Mailer], Outbox]
-T = TypeVar("T")
 
 
 def connect(settings: Settings, executor: Executor) -> ClosableLog:
@@ -87,6 +82,7 @@ def run(
     connect, outbox: for tests that end the process between two steps.
     """
     found = check_settings(settings)
+    executor, trusted = found.keys.executor, found.keys.trusted
     configure(settings.log_format)
     log = logger()
     registry = CollectorRegistry()
@@ -94,21 +90,19 @@ def run(
     health.not_ready("kafka", "no partitions assigned yet")
     server = _health_server(health, settings, registry)
     stop = _stop_on_signals()
-    log.info("started", metrics_port=server.port, executor_id=found.executor.executor_id)
+    log.info("started", metrics_port=server.port, executor_id=executor.executor_id)
     try:
         if not _topics_are_there(settings, health, stop):
             return 0
-        kafka = connect(settings, found.executor)
+        kafka = connect(settings, executor)
         try:
             notifier = Notifier(
                 Surroundings(
                     log=kafka,
                     outbox=outbox(SmtpMailer(found.smtp)),
-                    executor=found.executor,
-                    receipts=Receipts(
-                        kafka, found.executor, found.trusted.current, settings.audience
-                    ),
-                    grant_keys=found.grant_keys.current,
+                    executor=executor,
+                    receipts=Receipts(kafka, executor, trusted.current, settings.audience),
+                    grant_keys=found.keys.grant_keys.current,
                     sender=found.sender,
                     clock=lambda: datetime.now(UTC),
                     jitter=random.random,
@@ -133,60 +127,12 @@ def run(
 def check_settings(settings: Settings) -> Checked:
     """Reads what the settings name. Raises SettingsError, one line for each that is wrong."""
     wrong: list[str] = []
-    key = _collected(wrong, lambda: _executor_key(settings))
-    trusted = _collected(wrong, lambda: _keys("TRUSTED_KEYS", settings.trusted_keys, "may sign"))
-    grants = _collected(
-        wrong,
-        lambda: _keys("GRANT_TRUSTED_KEYS", settings.grant_trusted_keys, "sign grants (workers)"),
-    )
-    executor = None
-    if key is not None and trusted is not None:
-        executor = _collected(wrong, lambda: _executor(key, trusted))
-    smtp = _collected(wrong, lambda: _smtp(settings))
-    sender = _collected(wrong, lambda: _sender(settings))
-    if wrong or not (executor and trusted and grants and smtp and sender):
+    keys = collected(wrong, lambda: executor_keys(settings))
+    smtp = collected(wrong, lambda: _smtp(settings))
+    sender = collected(wrong, lambda: _sender(settings))
+    if wrong or not (keys and smtp and sender):
         raise SettingsError(*wrong)
-    return Checked(executor, trusted, grants, smtp, sender)
-
-
-def _collected(wrong: list[str], read: Callable[[], T]) -> T | None:
-    try:
-        return read()
-    except SettingsError as error:
-        wrong += error.lines
-        return None
-
-
-def _executor_key(settings: Settings) -> SigningKey:
-    if settings.executor_key is None:
-        raise SettingsError(
-            "COUNTERSIGN_EXECUTOR_KEY: not set; the notifier signs takes and receipts with it; "
-            "make one with: countersign keys new --executor"
-        )
-    try:
-        return read_key(settings.executor_key)
-    except KeyFileError as error:
-        raise SettingsError(f"COUNTERSIGN_EXECUTOR_KEY: {error}") from None
-
-
-def _keys(name: str, location: str | None, who: str) -> TrustedKeysSource:
-    if location is None:
-        raise SettingsError(
-            f"COUNTERSIGN_{name}: not set; name the JWKS file or https URL of those who {who}"
-        )
-    try:
-        source = trusted_keys(location)
-        source.current()
-    except (KeySetError, KeysUnavailable) as error:
-        raise SettingsError(f"COUNTERSIGN_{name}: {error}") from None
-    return source
-
-
-def _executor(key: SigningKey, trusted: TrustedKeysSource) -> Executor:
-    try:
-        return executor_of(key, trusted.current())
-    except (NotAnExecutor, KeysUnavailable) as error:
-        raise SettingsError(f"COUNTERSIGN_TRUSTED_KEYS: {error}") from None
+    return Checked(keys, smtp, sender)
 
 
 def _smtp(settings: Settings) -> SmtpServer:

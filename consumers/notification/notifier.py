@@ -11,9 +11,10 @@ from consumers.notification.job import BEFORE, Action, Job, Mark, Phase, advance
 from consumers.notification.mailer import Mail, Outcome, Sent, TemporaryFailure
 from consumers.notification.notice import as_message
 from consumers.notification.partitions import Partitions, about
-from consumers.notification.ports import Assigned, Heard, Revoked, Unavailable
+from consumers.notification.ports import Heard, Unavailable
 from consumers.notification.receipts import attempt_of, receipt_of
 from consumers.notification.surroundings import Surroundings
+from producers.gate_feed import Assigned, Revoked
 from producers.trusted_keys import KeysUnavailable
 
 

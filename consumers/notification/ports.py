@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from consumers.notification.mailer import Mail, Outcome
 from consumers.notification.progress import Progress
+from producers.gate_feed import Assigned, Revoked
 from schemas.headers import Headers
 from schemas.model import Record
 
@@ -39,20 +40,6 @@ class Heard:
     record: Record | None
     value: bytes = field(default=b"", repr=False)
     headers: Headers = field(default=(), repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Assigned:
-    """These partitions are ours now, from their committed offsets on; paused until `resume`."""
-
-    partitions: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Revoked:
-    """These partitions are not ours any more; nothing may be committed for them."""
-
-    partitions: tuple[int, ...]
 
 
 Happening = Heard | Assigned | Revoked

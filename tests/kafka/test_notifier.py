@@ -8,14 +8,15 @@ from datetime import timedelta
 
 import pytest
 
-from producers.executor import executor_of
 from consumers.notification.kafka import KafkaLog
-from consumers.notification.ports import Assigned, NotOwner
+from consumers.notification.ports import NotOwner
 from consumers.notification.progress import Progress
 from core.authentication import authenticate
 from core.jwk import TrustedKeys, trusted_key
 from deploy.mail_sink import MailSink
 from producers.attempt import stable_attempt_id
+from producers.executor import executor_of
+from producers.gate_feed import Assigned
 from schemas.codec import decode
 from schemas.events import ToolGateEvent
 from schemas.execution import NoticeFailed, NoticeSent, ToolDenied, ToolInDoubt

@@ -17,17 +17,10 @@ from consumers.notification.mailer import Mail, Outcome, Sent
 from consumers.notification.metrics import Metrics
 from consumers.notification.notice import sender_from
 from consumers.notification.notifier import Notifier
-from consumers.notification.ports import (
-    Assigned,
-    Happening,
-    Heard,
-    NotOwner,
-    Revoked,
-    TopicName,
-    Unavailable,
-)
+from consumers.notification.ports import Happening, Heard, NotOwner, TopicName, Unavailable
 from consumers.notification.progress import Progress, progress_from
 from consumers.notification.surroundings import Surroundings
+from producers.gate_feed import Assigned, Revoked
 from schemas.events import ToolGateEvent
 from schemas.execution import GrantTake
 from schemas.model import Record

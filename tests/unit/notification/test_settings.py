@@ -53,9 +53,9 @@ def test_the_executor_is_found_by_its_key(files: Files) -> None:
     """The trusted file says who holds the private key, and what for."""
     found = check_settings(files.settings())
 
-    assert found.executor.executor_id == EXECUTOR
-    assert found.executor.tools == ("notice.*",)
-    assert found.executor.tenant_ids == {TENANT}
+    assert found.keys.executor.executor_id == EXECUTOR
+    assert found.keys.executor.tools == ("notice.*",)
+    assert found.keys.executor.tenant_ids == {TENANT}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from producers.executor import Executor, executor_of
 from consumers.notification.mailer import Mail, Outcome
 from consumers.notification.ports import (
     Heard,
@@ -17,6 +16,7 @@ from consumers.notification.ports import (
 )
 from core.authentication import typ_of
 from core.jwk import TrustedKeys, trusted_key
+from producers.executor import Executor, executor_of
 from producers.keys import SigningKey, new_key
 from producers.signing import sign_grant, sign_record
 from producers.trusted_keys import KeysUnavailable
