@@ -34,7 +34,7 @@ def people(deployment: Deployment) -> None:
         a_person(TIED, conflicts=["case:case-5512"]),
         a_person(FREE),
         a_person(OTHER),
-        a_person(BALANCER, roles=[], scopes=["notice:balance"]),
+        a_person(BALANCER, roles=["balancer"], scopes=["notice:balance"]),
         an_agent(),
     )
     deployment.publish_policy(form)

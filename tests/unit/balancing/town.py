@@ -35,8 +35,13 @@ AT_ONCE: Final = BALANCE_EVERY.total_seconds()
 
 
 def the_balancer(**over: Any) -> ReviewerAuthorization:
-    """The balancer in the directory: no role, and a scope that only lets it take part."""
-    form: dict[str, Any] = {"reviewer_id": BALANCER, "roles": [], "scopes": ["notice:balance"]}
+    """The balancer in the directory: a role that no slot asks for, and a scope that only
+    lets it take part."""
+    form: dict[str, Any] = {
+        "reviewer_id": BALANCER,
+        "roles": ["balancer"],
+        "scopes": ["notice:balance"],
+    }
     return a_person(**(form | over))
 
 
