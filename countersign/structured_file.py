@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from schemas.canonical import parse_json_strict
 Loc = tuple[str | int, ...]
 FILE_BYTES_MAX: Final = 4 * 1024 * 1024
 """Far above any directory of people; far below what would hurt."""
+_QUOTED: Final = re.compile(r"'([^']*)'")
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -117,12 +119,35 @@ def validated(file: StructuredFile, model: type[Model], *, wire: bool = False) -
         return model.model_validate(file.document)
     except ValidationError as error:
         schema = model.model_json_schema()
-        raise UsageWrong(
-            *(
-                file.complaint(e["loc"], sentence(e, _keys_at(schema, e["loc"][:-1])))
-                for e in sorted(error.errors(include_url=False), key=lambda e: file.line(e["loc"]))
-            )
-        ) from None
+        found = [
+            (loc, sentence(one, _keys_at(schema, loc[:-1])))
+            for one in error.errors(include_url=False)
+            for loc in [one["loc"] or _meant(file, one["msg"])]
+        ]
+        found.sort(key=lambda one: file.line(one[0]))
+        raise UsageWrong(*(file.complaint(loc, what) for loc, what in found)) from None
+
+
+def _meant(file: StructuredFile, message: str) -> Loc:
+    """Where the thing stands that an error about the whole document names: the last value it
+    quotes, below the key that it begins with, if it begins with one."""
+    quoted = _QUOTED.findall(message)
+    about = re.split(r"[ :]", message.removeprefix("Value error, "))[0]
+    below = [loc for loc in file.lines if loc[:1] == (about,)]
+    named = [
+        loc for loc in below or file.lines if quoted and _value_at(file.document, loc) == quoted[-1]
+    ]
+    return (named or below[:1] or [()])[-1]
+
+
+def _value_at(document: Any, loc: Loc) -> object:
+    """What stands there; None where YAML has made something else of it, as of a merge."""
+    try:
+        for part in loc:
+            document = document[part]
+    except (LookupError, TypeError):
+        return None
+    return document
 
 
 def _lines(node: yaml.Node, loc: Loc, path: Path) -> Iterator[tuple[Loc, int]]:
