@@ -9,6 +9,7 @@ from core.context import Event
 from core.limits import (
     COMMENT_CHARS_KEPT_MAX,
     COMMENTS_KEPT_MAX,
+    EXCEPTION_CHARS_KEPT_MAX,
     PRESENTED_KEPT_MAX,
     REFUSALS_KEPT_MAX,
 )
@@ -349,8 +350,8 @@ def _exception(state: ControlPointState, event: PolicyExceptionChanged) -> Contr
         terms = ExceptionTerms(
             exception_id=event.exception_id,
             policy_id=event.policy_id,
-            requested_exception=event.requested_exception,
-            justification=event.justification,
+            requested_exception=event.requested_exception[:EXCEPTION_CHARS_KEPT_MAX],
+            justification=event.justification[:EXCEPTION_CHARS_KEPT_MAX],
             kind=event.kind,
             applies_to=event.applies_to,
             expires_at=event.expires_at,

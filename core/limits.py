@@ -32,6 +32,8 @@ PRESENTED_KEPT_MAX: Final = 64
 """To whom a version was shown; more have not decided on it either."""
 EXCEPTIONS_PER_PACKAGE_MAX: Final = 16
 """Policy exceptions granted at one package."""
+EXCEPTION_CHARS_KEPT_MAX: Final = 2_000
+"""Of each text of such an exception; its decision has them whole, and a state must fit a record."""
 TASK_KEYS_PER_PACKAGE_MAX: Final = 512
 """Commands about the review task: comments must not use up the keys that decisions need."""
 REFUSALS_KEPT_MAX: Final = 8
