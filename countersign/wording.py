@@ -19,6 +19,7 @@ _NAMED: Final[Mapping[str, str]] = {
     "model_type": "must be a mapping of keys to values",
     "dict_type": "must be a mapping of keys to values",
     "list_type": "must be a list",
+    "invalid_key": "a key must be text; put it in quotes",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",

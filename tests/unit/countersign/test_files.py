@@ -102,6 +102,7 @@ def test_yaml_and_json_of_the_same_policy_have_one_digest(command: Command) -> N
             "asks for role 'legal'",
         ),
         ("rules:", "rules: [", 6, "not YAML"),
+        ("tenant_id: acme", "tenant_id: acme\n1: x", 1, "a key must be text; put it in quotes"),
     ],
 )
 def test_an_error_in_a_policy_names_its_line_and_mend(
