@@ -33,7 +33,7 @@ TASKS_PER_TRIP: Final = 16
 """Parts asked in one round trip: Redis runs what comes in one piece without a pause."""
 _ROWS_MIN: Final = 8
 
-# KEYS: watermark, queue, labels, rows. ARGV: rows wanted, rows looked at at most, score and key of the
+# KEYS: watermark, a list, labels, rows. ARGV: rows wanted, rows looked at at most, score and key of the
 # row to go on behind, span of a band, due below, risks, band of the wanted risk, then labels, with a
 # '' behind each group. Risk and due time are sought by the score, so only the rest is looked through.
 _PAGE: Final = """
@@ -100,7 +100,6 @@ while true do
 end
 """
 
-_PARTS: Final = ("watermark", "queue", "labels", "rows")
 Asked = tuple[int, Ranked | None]
 """A task, and the row behind which to go on; None: from its first."""
 
@@ -147,10 +146,11 @@ class RedisQueue:
     ) -> list[Page | None]:
         """See QueuePages."""
         labels = [label for group in wanted.labels() for label in (*group, b"")]
+        parts = ("watermark", wanted.shortest, "labels", "rows")
         sought = [DUE_SPAN, _or_empty(wanted.due_below), RISKS, _or_empty(wanted.band)]
         trip = self._redis.pipeline(transaction=False)
         for task, after in asked:
-            keys = [redis_key(self._prefix, task, part) for part in _PARTS]
+            keys = [redis_key(self._prefix, task, part) for part in parts]
             behind = ("", "") if after is None else after.place
             trip.eval(_PAGE, len(keys), *keys, rows_max, looked_at_max, *behind, *sought, *labels)
         try:

@@ -31,6 +31,10 @@ from schemas.vocabulary import (
 Kind = Literal["review", "in_doubt", "audit", "deferred"]
 """What is asked: a decision, what became of a grant, a verdict, nothing until the deferral ends."""
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+List = Literal["queue", "held", "aside"]
+LISTS: Final[tuple[List, ...]] = get_args(List)
+"""Every row; those that somebody holds; those of another kind than review. Each in the one order, so
+that "what I hold" need not be looked for among all the others."""
 OPEN: Final = frozenset({"pending", "escalated"})
 UNHELD: Final = ""
 """The assignee of a task that nobody holds."""
@@ -89,12 +93,14 @@ class Row(Record):
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A row in its place. `labels`: what it is found by; `form`: the row as JSON."""
+    """A row in its place. `labels`: what it is found by; `form`: the row as JSON; `lists`: where it
+    stands."""
 
     score: int
     key: bytes
     labels: bytes = b""
     form: bytes = b""
+    lists: tuple[List, ...] = ("queue",)
 
     @property
     def place(self) -> tuple[int, bytes]:
@@ -113,6 +119,13 @@ class Wanted:
     assignee: str | None = None
     risk_level: RiskLevel | None = None
     due_before: datetime | None = None
+
+    @property
+    def shortest(self) -> List:
+        """The shortest list that has all of them."""
+        if self.assignee:
+            return "held"
+        return "queue" if self.kind == "review" else "aside"
 
     def labels(self) -> list[tuple[bytes, ...]]:
         """What must be found in a row's labels: of each group, one."""
@@ -152,7 +165,12 @@ def ranked(key: bytes, state: ControlPointState) -> Ranked | None:
         return None
     row = _row(kind, state)
     labels = _labels(row, _meeting(kind, state))
-    return Ranked(_score(row), key, labels, row.model_dump_json().encode())
+    lists: list[List] = ["queue"]
+    if row.assigned_to is not None:
+        lists.append("held")
+    if kind != "review":
+        lists.append("aside")
+    return Ranked(_score(row), key, labels, row.model_dump_json().encode(), tuple(lists))
 
 
 def row_of(form: bytes) -> Row:

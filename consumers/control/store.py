@@ -7,7 +7,7 @@ MAC under a key of the workers: who can write Redis cannot approve.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 from uuid import uuid4
@@ -26,28 +26,32 @@ from consumers.control.ports import (
     Watermark,
     WatermarkMismatch,
 )
+from consumers.queue_rows import LISTS
 
 TIMEOUT_S: Final = 2.0
 _MAC_BYTES: Final = 16
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
 
-PARTS: Final = ("watermark", "states", "due", "restore", "queue", "labels", "rows", *TAGS)
+_FIXED: Final = ("watermark", "states", "due", "restore", "labels", "rows")
+PARTS: Final = (*_FIXED, *LISTS, *TAGS)
 """What a task has in Redis, in the order of the scripts' KEYS: a string, a hash of control points, a
-sorted set of due times, a string, a sorted set of ranks, hashes of what a row is found by and of
-rows, and a set for each tag."""
+sorted set of due times, a string, hashes of what a row is found by and of rows, a sorted set of
+ranks for each list, and a set for each tag."""
+_LISTS_FROM: Final = len(_FIXED) + 1
+_TAGS_FROM: Final = _LISTS_FROM + len(LISTS)
 
-_LOAD: Final = """
+_LOAD: Final = f"""
 local next = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
-local values = {}
+local values = {{}}
 if #ARGV > 0 then values = redis.call('HMGET', KEYS[2], unpack(ARGV)) end
-local counts = {}
-for i = 8, #KEYS do counts[i - 7] = redis.call('SCARD', KEYS[i]) end
-return {redis.call('GET', KEYS[1]), next[2] or false, values, counts}
+local counts = {{}}
+for i = {_TAGS_FROM}, #KEYS do counts[i - {_TAGS_FROM - 1}] = redis.call('SCARD', KEYS[i]) end
+return {{redis.call('GET', KEYS[1]), next[2] or false, values, counts}}
 """
-_WRITE: Final = """
+_WRITE: Final = f"""
 local function write(first)
-  for i = first, #ARGV, 7 do
+  for i = first, #ARGV, 8 do
     if ARGV[i + 1] == '' then
       redis.call('HDEL', KEYS[2], ARGV[i])
     else
@@ -58,17 +62,24 @@ local function write(first)
     else
       redis.call('ZADD', KEYS[3], ARGV[i + 2], ARGV[i])
     end
-    if ARGV[i + 4] == '' then
-      redis.call('ZREM', KEYS[5], ARGV[i])
+    if ARGV[i + 5] == '' then
+      redis.call('HDEL', KEYS[5], ARGV[i])
       redis.call('HDEL', KEYS[6], ARGV[i])
-      redis.call('HDEL', KEYS[7], ARGV[i])
     else
-      redis.call('ZADD', KEYS[5], ARGV[i + 4], ARGV[i])
-      redis.call('HSET', KEYS[6], ARGV[i], ARGV[i + 5])
-      redis.call('HSET', KEYS[7], ARGV[i], ARGV[i + 6])
+      redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 5])
+      redis.call('HSET', KEYS[6], ARGV[i], ARGV[i + 6])
     end
-    for tag = 8, #KEYS do
-      if string.sub(ARGV[i + 3], tag - 7, tag - 7) == '1' then
+    for list = {_LISTS_FROM}, {_TAGS_FROM - 1} do
+      local at = list - {_LISTS_FROM - 1}
+      if string.sub(ARGV[i + 7], at, at) == '1' then
+        redis.call('ZADD', KEYS[list], ARGV[i + 4], ARGV[i])
+      else
+        redis.call('ZREM', KEYS[list], ARGV[i])
+      end
+    end
+    for tag = {_TAGS_FROM}, #KEYS do
+      local at = tag - {_TAGS_FROM - 1}
+      if string.sub(ARGV[i + 3], at, at) == '1' then
         redis.call('SADD', KEYS[tag], ARGV[i])
       else
         redis.call('SREM', KEYS[tag], ARGV[i])
@@ -77,8 +88,8 @@ local function write(first)
   end
 end
 """
-# ARGV: expected, new, then of each change: key, value, due, tags (a digit each), score, labels and
-# row. An unknown result is tried again by a later load: it finds either watermark.
+# ARGV: expected, new, then of each change: key, value, due, tags (a digit each), score, labels, row
+# and lists (a digit each). An unknown result is tried again by a later load: it finds either watermark.
 _APPLY: Final = (
     _WRITE
     + """
@@ -226,10 +237,11 @@ class RedisStore:
         for key, stored in changes.items():
             value = b"" if stored.value is None else self._mac(key, stored.value) + stored.value
             due = "" if stored.due is None else str(_micros(stored.due))
-            tags = "".join("01"[tag in stored.tags] for tag in TAGS)
-            row = stored.row
-            args += [key, value, due, tags]
-            args += [row.score, row.labels, row.form] if row is not None else ["", b"", b""]
+            args += [key, value, due, _digits(TAGS, stored.tags)]
+            if (row := stored.row) is None:
+                args += ["", b"", b"", _digits(LISTS, ())]
+            else:
+                args += [row.score, row.labels, row.form, _digits(LISTS, row.lists)]
         return args
 
     def _mac(self, key: bytes, value: bytes) -> bytes:
@@ -245,6 +257,10 @@ class RedisStore:
 def redis_key(prefix: str, task: int, part: str) -> str:
     """The name of one of PARTS; all of a task share a hash tag."""
     return f"{{{prefix}p{task}}}:{part}"
+
+
+def _digits(names: Sequence[str], some: Collection[str]) -> str:
+    return "".join("01"[name in some] for name in names)
 
 
 def _text(watermark: Watermark) -> str:

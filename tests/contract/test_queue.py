@@ -12,10 +12,10 @@ from typing import Any, Final
 import pytest
 
 from consumers.control.ports import StateStore, Stored, Watermark, WatermarkMismatch
-from consumers.control.store import PARTS, RedisStore, redis_key
+from consumers.control.store import RedisStore, redis_key
 from consumers.control.view import stored
 from consumers.queue_projection import NotProjected, QueuePages, QueueProjection, RedisQueue
-from consumers.queue_rows import KINDS, Ranked, Wanted, in_order, ranked, top
+from consumers.queue_rows import KINDS, LISTS, Ranked, Wanted, in_order, ranked, top
 from deploy.dev_stack.local import redis_in
 from schemas.codec import encode
 from schemas.state import ControlPointState
@@ -304,14 +304,16 @@ def test_what_has_gone_leaves_nothing_in_redis(redis_url: str) -> None:
     """Neither place nor labels nor row: a queue that is empty takes no room."""
     store = RedisStore(redis_url, prefix="gone.", mac_key=b"k" * 32)
     filled(store, [an_open("p"), an_open("q")], tasks=1)
-    there = [store._redis.exists(redis_key("gone.", 0, part)) for part in PARTS[4:7]]
-    applied(store, 0, changes_of([an_open("p", status="decided")]))
-    applied(store, 1, {record_key(e.TENANT, "q"): Stored(None)})
+    kept = ("labels", "rows", *LISTS)
+    applied(store, 0, changes_of([a_deferred("p", assigned_to=e.REVIEWER), an_open("q")]))
+    there = [store._redis.exists(redis_key("gone.", 0, part)) for part in kept]
+    applied(store, 1, changes_of([an_open("p", status="decided")]))
+    applied(store, 2, {record_key(e.TENANT, "q"): Stored(None)})
 
-    left = [store._redis.exists(redis_key("gone.", 0, part)) for part in PARTS[4:7]]
+    left = [store._redis.exists(redis_key("gone.", 0, part)) for part in kept]
 
     store.close()
-    assert (there, left) == ([1, 1, 1], [0, 0, 0])
+    assert (there, left) == ([1] * 5, [0] * 5)
 
 
 @pytest.mark.kafka
