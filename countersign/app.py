@@ -21,6 +21,7 @@ from countersign.commands import (
     overruling,
     policy,
     reading,
+    reconcile,
     reviewers,
     schemas,
     services,
@@ -77,6 +78,7 @@ app.add_typer(services.app)
 app.add_typer(doctor.app)
 # Looking afterwards.
 app.add_typer(audit.app, name="audit")
+app.add_typer(reconcile.app)
 app.add_typer(reading.app)
 app.add_typer(reading.dlq, name="dlq")
 app.add_typer(schemas.app, name="schemas")

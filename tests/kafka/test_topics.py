@@ -54,7 +54,7 @@ def test_missing_topics_are_planned_and_made(deployment: Deployment) -> None:
     assert planned[0] == 0
     assert {one["topic"] for one in missing["differences"]} == {settings.topic(n) for n in TOPICS}
     assert applied[0] == 0, applied[2]
-    assert "16 topics are as they must be" in applied[1]
+    assert "17 topics are as they must be" in applied[1]
     assert json.loads(after[1]) == {"right": True, "differences": []}
 
 
