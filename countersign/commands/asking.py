@@ -11,6 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from consumers.queue import UnknownControlPoint
+from core.timers import OBJECTION_WINDOW
 from countersign.deployment import Deployment, deployment
 from countersign.failure import NO, NoOutcome
 from countersign.options import (
@@ -180,8 +181,12 @@ def _say_asked(asked: Asked) -> None:
     if asked.opened is None:
         say(f"{asked.decision_package_id}: asked before; nothing has changed")
         return
-    due = f" until {asked.opened.decide_by.isoformat()}" if asked.opened.decide_by else ""
-    say(f"{asked.decision_package_id}: open, waits for {asked.opened.required_role}{due}")
+    due = asked.opened.decide_by
+    if due is not None and asked.opened.decide_by_source == OBJECTION_WINDOW:
+        say(f"{asked.decision_package_id}: open, goes ahead at {due.isoformat()} unless objected to")
+        return
+    until = f" until {due.isoformat()}" if due else ""
+    say(f"{asked.decision_package_id}: open, waits for {asked.opened.required_role}{until}")
 
 
 def _say_cancelled(answer: InterruptStatusChanged | ToolGateEvent) -> None:
