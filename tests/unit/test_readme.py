@@ -6,12 +6,24 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any, Final
 
 import typer
+from pydantic import BaseModel
 
 from consumers.settings import OURS, PREFIX, Settings
+from core.policy import (
+    ApprovalSlot,
+    Calendar,
+    Defaults,
+    EscalationStep,
+    Policy,
+    Rule,
+    ToolRow,
+    When,
+)
 from countersign.app import app
 from countersign.rules_page import diagram
 from schemas.topics import FOR_EVER, TOPICS
@@ -35,6 +47,34 @@ def topics() -> list[str]:
 def settings() -> set[str]:
     """The names of all settings."""
     return {name.upper() for name in Settings.model_fields if name != "kafka"}
+
+
+def policy_keys() -> set[str]:
+    """Every key that a policy file can have."""
+    models: tuple[type[BaseModel], ...] = (
+        Policy, Defaults, Rule, When, ToolRow, Calendar, EscalationStep, ApprovalSlot,
+    )  # fmt: skip
+    return {name for model in models for name in model.model_fields}
+
+
+def unknown_options(page: str) -> list[str]:
+    """The options in the commands of a page that the commands do not have."""
+    unknown = []
+    for block in re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            _, _, words = line.partition("countersign ")
+            if words and not line.lstrip().startswith("#"):
+                unknown += [f"{option} in {line}" for option in _unknown(words)]
+    return unknown
+
+
+def _unknown(words: str) -> list[str]:
+    given = shlex.split(re.split(r"\)|\|\|| > | 2> | & ?$", words)[0], comments=True)
+    command: Any = typer.main.get_command(app)
+    while given and given[0] in getattr(command, "commands", {}):
+        command = command.commands[given.pop(0)]
+    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    return [word for word in given if word.startswith("--") and word not in known]
 
 
 def command_names() -> set[str]:
@@ -81,6 +121,27 @@ def test_what_the_readme_sets_are_settings() -> None:
             assert plain.removeprefix("KAFKA_").lower().replace("_", ".") not in OURS, name
         else:
             assert plain in settings(), name
+
+
+def test_the_policy_table_names_every_key() -> None:
+    """Of the file, its defaults, rules, tools and calendars."""
+    named = {
+        name
+        for line in _section("The policy file")
+        if line.startswith("| ")
+        for name in re.findall(r"\b[a-z][a-z_]+\b", "|".join(re.findall(r"`([^`]*)`", line)))
+    }
+
+    assert policy_keys() - named == set()
+
+
+def test_every_option_of_the_pages_is_there() -> None:
+    """In the commands that are to be typed, of the README and of the tutorial."""
+    tutorial = README.parent / "docs" / "tutorial.md"
+
+    assert unknown_options(_readme()) == []
+    assert unknown_options(tutorial.read_text(encoding="utf-8")) == []
+    assert len(unknown_options("```sh\ncountersign wait x --never\n```")) == 1
 
 
 def test_every_command_in_the_readme_is_there() -> None:
