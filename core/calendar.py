@@ -60,12 +60,14 @@ def after_working_time(start: datetime, seconds: int, calendar: WorkCalendar | N
     """
     if calendar is None:
         return start + timedelta(seconds=seconds)
-    left = timedelta(seconds=seconds)
+    left, reached = timedelta(seconds=seconds), start
     for opens, closes in _stretches(start, calendar):
-        begins = max(opens, start)
-        if left <= closes - begins:
+        # Stretches may overlap, if only where the clocks change; no second counts twice.
+        begins = max(opens, reached)
+        reached = max(closes, reached)
+        if left <= reached - begins:
             return begins + left
-        left -= closes - begins
+        left -= reached - begins
     return start + timedelta(seconds=seconds)
 
 
