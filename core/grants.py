@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from schemas.events import ToolGateEvent
@@ -12,9 +13,12 @@ def _seconds(moment: datetime) -> int:
     return int(moment.timestamp())
 
 
-def _deciders(state: ControlPointState) -> list[Approval]:
-    """Who overrode, then who approved."""
-    return [*([state.override.by] if state.override else []), *state.approvals]
+def approvals_behind(
+    decision_event_ids: Collection[str], state: ControlPointState
+) -> list[Approval]:
+    """The approvals that a grant rests on: who overrode, then who approved."""
+    given = [*([state.override.by] if state.override else []), *state.approvals]
+    return [by for by in given if by.event_id in decision_event_ids]
 
 
 def grant_claims(
@@ -33,9 +37,7 @@ def grant_claims(
         "package_version": event.package_version,
         "effect_type": event.effect_type,
         "action_digest": event.action_digest,
-        "approvers": [
-            by.reviewer_id for by in _deciders(state) if by.event_id in event.decision_event_ids
-        ],
+        "approvers": [by.reviewer_id for by in approvals_behind(event.decision_event_ids, state)],
         "decision_event_ids": event.decision_event_ids,
         "jti": event.grant_id,
         "nbf": _seconds(event.occurred_at),

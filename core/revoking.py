@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.authority import Failure, failures, identities_of
 from core.context import Context, Event
 from core.facts import gate_changed
+from core.grants import approvals_behind
 from core.planning import meets_role
 from core.quorum import current_slots
 from core.recording import decision_recorded
@@ -67,15 +68,17 @@ def _ended(
 def _rank_failure(
     state: ControlPointState, command: GrantRevocationCommand, context: Context
 ) -> list[Failure]:
-    """MISSING_ROLE: neither one of those who decided nor above the role that was asked. Where
+    """MISSING_ROLE: neither an approver of the grant nor above the role that was asked. Where
     policy or a window opened the gate, the role that was asked will do."""
-    assert state.accepted is not None
+    assert state.accepted is not None and state.grant is not None
     reviewer = context.tenant.reviewer(command.reviewer_id, context.now)
     assert reviewer is not None
-    if identities_of([command.reviewer_id], context.tenant) & set(state.deciders):
+    people = identities_of([command.reviewer_id], context.tenant)
+    approvals = approvals_behind(state.grant.decision_event_ids, state)
+    if any(people & set(approval.persons) for approval in approvals):
         return []
     order, slots = state.accepted.plan.role_order, current_slots(state)
-    nobody_decided = state.grant is not None and not state.grant.decision_event_ids
+    nobody_decided = not state.grant.decision_event_ids
     if any(
         meets_role(order, held, slot.role)
         and (nobody_decided or held != slot.role or held == order[-1])
