@@ -193,7 +193,7 @@ def test_nothing_answers_a_request_while_no_worker_runs(
 def test_the_entry_point_is_the_same(deployment: Deployment) -> None:
     """`python -m countersign`, as a process."""
     ran = subprocess.run(
-        [sys.executable, "-m", "countersign", "interrupts", "list", "--json"],
+        [sys.executable, "-m", "countersign", "dlq", "list", "--json"],
         env=deployment.env, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 

@@ -122,14 +122,14 @@ def test_a_wrong_setting_is_exit_2_and_named(command: Command, argv: list[str]) 
 
 def test_a_setting_that_we_rest_on_is_refused_by_name(command: Command) -> None:
     """Exactly-once is not an option."""
-    ran = command("interrupts", "list", settings={"KAFKA_ENABLE_IDEMPOTENCE": "false"})
+    ran = command("interrupts", "show", "x", settings={"KAFKA_ENABLE_IDEMPOTENCE": "false"})
 
     assert (ran.code, "enable.idempotence cannot be set" in ran.err) == (2, True)
 
 
 def test_a_key_that_librdkafka_does_not_know_is_a_wrong_setting(command: Command) -> None:
     """It is named, and it is exit 2."""
-    ran = command("interrupts", "list", settings={"KAFKA_NO_SUCH_KEY": "1"})
+    ran = command("interrupts", "show", "x", settings={"KAFKA_NO_SUCH_KEY": "1"})
 
     assert (ran.code, "no.such.key" in ran.err) == (2, True)
     assert "COUNTERSIGN_KAFKA_" in ran.err
@@ -139,7 +139,7 @@ def test_a_broker_out_of_reach_is_exit_3(command: Command, monkeypatch: pytest.M
     """In the time a reader waits for an answer; nothing else is printed."""
     monkeypatch.setattr("consumers.reading.ANSWER_WITHIN_S", 0.5)
 
-    ran = command("interrupts", "list", settings={"BOOTSTRAP_SERVERS": NOBODY})
+    ran = command("interrupts", "show", "x", settings={"BOOTSTRAP_SERVERS": NOBODY})
 
     assert (ran.code, ran.out) == (3, "")
     assert ran.err.count("\n") == 1
