@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from core.authority import Claim, counted_approvals, failures, standing_approvals
+from core.authority import (
+    Claim,
+    Failure,
+    counted_approvals,
+    failures,
+    holder_of,
+    identities_of,
+    standing_approvals,
+)
 from core.directory import TenantContext
+from core.exceptions import ended_exceptions
+from core.needs import Act, override_role
 from core.quorum import current_slots
-from core.timers import Timer, TimerName, running
+from core.timers import OBJECTION_WINDOW, Timer, TimerName, next_sla_warning, running
 from schemas.canonical import record_json
 from schemas.headers import rfc3339
 from schemas.state import ControlPointState
@@ -24,10 +34,14 @@ _AT_TIMEOUT: Final[dict[OnTimeout, str]] = {
     "auto_reject": "it is rejected; the gate stays shut",
 }
 _AT_TIMER: Final[dict[TimerName, str]] = {
+    "objection_window": "the gate opens, unless somebody objects before",
+    "deferral": "it shows in the queue again, and the time to decide goes on",
+    "exception_end": "a policy exception ends, and what rests on it cannot be approved any more",
     "grant_valid_until": "the grant ends unused and the gate closes",
     "execute_within": "it is in doubt whether the action was run, and a person is asked",
     "park_ttl": "the commands that wait for the package are refused",
 }
+WaitsFor = Literal["approvals", "objection_window", "deferral", "confirmation", "audit_verdict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +55,14 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Slots that approvals fill, of those that are needed, and the roles and scopes asked."""
+    """What it waits for, in a word and in words, and the act by which a person moves it on.
 
+    have, slots: the slots that approvals fill, of those that are needed, and what each asks.
+    """
+
+    kind: WaitsFor
+    what: str
+    act: Act
     have: int
     slots: Sequence[dict[str, Any]]
 
@@ -51,22 +71,45 @@ class Waiting:
         """How many slots there are."""
         return len(self.slots)
 
+    def form(self) -> dict[str, Any]:
+        """It as JSON."""
+        return {
+            "kind": self.kind,
+            "what": self.what,
+            "act": self.act,
+            "have": self.have,
+            "need": self.need,
+            "slots": list(self.slots),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a control point stands where it stands. `waiting` None: nothing is to be decided."""
+    """Why a control point stands where it stands. `waiting` None: nothing is to be decided.
+
+    holder: who holds the review task. clocks: each that runs and what it brings, the next first.
+    """
 
     state: ControlPointState
     because: str
     waiting: Waiting | None
     people: Sequence[Person]
-    timer: Timer | None
-    at_timer: str | None
+    holder: str | None
+    clocks: Sequence[tuple[Timer, str]]
+
+    @property
+    def timer(self) -> Timer | None:
+        """The clock that is due next."""
+        return self.clocks[0][0] if self.clocks else None
 
     def form(self) -> dict[str, Any]:
         """The explanation as JSON."""
-        state, timer = self.state, self.timer
+        state = self.state
         request = state.accepted.request if state.accepted else None
+        clocks = [
+            {"name": timer.name, "due": rfc3339(timer.due), "then": then}
+            for timer, then in self.clocks
+        ]
         return {
             "tenant_id": state.tenant_id,
             "decision_package_id": state.decision_package_id,
@@ -76,14 +119,11 @@ class Explanation:
             "outcome": state.outcome,
             "gate": state.gate,
             "because": self.because,
-            "waits_for": {
-                "have": self.waiting.have,
-                "need": self.waiting.need,
-                "slots": list(self.waiting.slots),
-            }
-            if self.waiting
-            else None,
+            "waits_for": self.waiting.form() if self.waiting else None,
             "approved_by": [approval.reviewer_id for approval in state.approvals],
+            "held_by": self.holder,
+            "recused": state.recused,
+            "shown_to": [record_json(one) for one in state.presented],
             "may_act": [person.reviewer_id for person in self.people if not person.codes],
             "may_not": [
                 {
@@ -94,24 +134,22 @@ class Explanation:
                 for person in self.people
                 if person.codes
             ],
-            "next_timer": {"name": timer.name, "due": rfc3339(timer.due), "then": self.at_timer}
-            if timer
-            else None,
+            "next_timer": clocks[0] if clocks else None,
+            "clocks": clocks,
             "last_refusals": [record_json(refusal) for refusal in state.refusals],
         }
 
 
 def explained(state: ControlPointState, tenant: TenantContext, now: datetime) -> Explanation:
     """Explains a control point by the directory of today; the worker judges by the same rules."""
-    timer = next(iter(running(state)), None)
-    open_ = state.accepted is not None and state.status not in FINAL_STATUSES
+    waiting = _waiting(state, tenant, now) if state.accepted is not None else None
     return Explanation(
         state=state,
         because=_because(state),
-        waiting=_waiting(state, tenant, now) if open_ else None,
-        people=_people(state, tenant, now) if open_ else (),
-        timer=timer,
-        at_timer=_then(state, timer) if timer else None,
+        waiting=waiting,
+        people=_people(state, waiting.act, tenant, now) if waiting else (),
+        holder=holder_of(state, now),
+        clocks=tuple((timer, _then(state, timer)) for timer in running(state)),
     )
 
 
@@ -143,25 +181,72 @@ def _because(state: ControlPointState) -> str:
             return f"{ended}; the gate is {state.gate}"
 
 
-def _waiting(state: ControlPointState, tenant: TenantContext, now: datetime) -> Waiting:
-    standing = standing_approvals(state, tenant, now)
-    return Waiting(
-        have=len(counted_approvals(state, standing, tenant, now)),
-        slots=[record_json(slot) for slot in current_slots(state)],
+def _waiting(state: ControlPointState, tenant: TenantContext, now: datetime) -> Waiting | None:
+    """What it waits for, if for a person; the first of what applies."""
+    slots = [record_json(slot) for slot in current_slots(state)]
+    if state.status in FINAL_STATUSES:
+        if state.audit is None or state.audit.closed:
+            return None
+        what = "the verdict of the audit, by somebody who had no part in the decision"
+        return Waiting("audit_verdict", what, "audit_verdict", 0, ())
+    have = len(counted_approvals(state, standing_approvals(state, tenant, now), tenant, now))
+    if state.override is not None:
+        return Waiting("confirmation", _confirmation(state), "override", have, slots)
+    if state.decide_by_source == OBJECTION_WINDOW and state.decide_by is not None:
+        what = f"the end of the objection window at {rfc3339(state.decide_by)}; nobody approves"
+        return Waiting("objection_window", what, "object", 0, ())
+    what = f"{len(slots) - have} of {len(slots)} approvals"
+    if state.deferred_until is not None:
+        until = f"deferred until {rfc3339(state.deferred_until)}"
+        if state.defer_condition:
+            until += f", or until it is said that this is met: {state.defer_condition}"
+        return Waiting("deferral", f"{until}; then for {what}", "approve", have, slots)
+    return Waiting("approvals", what, "approve", have, slots)
+
+
+def _confirmation(state: ControlPointState) -> str:
+    assert state.accepted is not None and state.override is not None
+    override = state.override
+    return (
+        f"another {override_role(state.accepted.plan)}, or above, who confirms the override by "
+        f"{override.by.reviewer_id} with an approval that names action {override.action_digest}"
     )
 
 
-def _people(state: ControlPointState, tenant: TenantContext, now: datetime) -> tuple[Person, ...]:
-    """Every reviewer of the directory, with the rules that bar them from approving."""
+def _people(
+    state: ControlPointState, act: Act, tenant: TenantContext, now: datetime
+) -> tuple[Person, ...]:
+    """Every reviewer of the directory, with the rules that bar them from the act."""
     people = []
     for reviewer_id in sorted(r for r, one in tenant.reviewers.items() if not one.removed):
-        found = failures(state, Claim(reviewer_id, "approve"), tenant, now)
-        codes = tuple(failure.code for failure in found)
+        found = failures(state, Claim(reviewer_id, act), tenant, now)
+        found += _of_this_moment(state, reviewer_id, act, tenant, now)
+        codes = tuple(dict.fromkeys(failure.code for failure in found))
         people.append(Person(reviewer_id, codes, tuple(failure.message for failure in found)))
     return tuple(people)
 
 
+def _of_this_moment(
+    state: ControlPointState, reviewer_id: str, act: Act, tenant: TenantContext, now: datetime
+) -> list[Failure]:
+    """What bars them by what was done here before, beside the rules of authority."""
+    found, mine = [], identities_of({reviewer_id}, tenant)
+    if act == "approve" and (ended := ended_exceptions(state, tenant, now)):
+        message = f"it rests on the policy exception {', '.join(ended)}, which has ended"
+        found.append(Failure("DECISION_NOT_ALLOWED", message))
+    author = state.override.by.persons if act == "override" and state.override else ()
+    if mine & identities_of(author, tenant):
+        found.append(Failure("SEPARATION_OF_DUTIES", "who overrode does not confirm it"))
+    if act == "audit_verdict" and mine & set(state.deciders):
+        found.append(Failure("SEPARATION_OF_DUTIES", "who decided does not audit it"))
+    return found
+
+
 def _then(state: ControlPointState, timer: Timer) -> str:
+    if timer.name == "sla_warning":
+        return f"a warning: {next_sla_warning(state)} % of the time to decide is gone"
+    if timer.name == "claim_lease":
+        return f"the claim of {state.assigned_to} ends, and others may decide"
     if timer.name != "decide_by":
         return _AT_TIMER[timer.name]
     assert state.accepted is not None

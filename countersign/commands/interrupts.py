@@ -275,14 +275,14 @@ def _explain(explanation: Explanation, position: TaskPosition) -> None:
     say(f"{state.tenant_id}/{state.decision_package_id}: {state.status}, gate {state.gate}")
     say(f"because {explanation.because}")
     if waiting is not None:
-        say(f"waits for {waiting.need - waiting.have} of {waiting.need} approvals:")
+        say(f"waits for {waiting.what}")
         for slot in waiting.slots:
             team = ", of a team of its own" if slot["distinct_team"] else ""
             say(f"  {slot['role']} with {slot['scope']}{team}")
         _people(explanation)
-    if explanation.timer is not None:
-        timer = explanation.timer
-        say(f"next clock: {timer.name} at {rfc3339(timer.due)}; then {explanation.at_timer}")
+    for number, (timer, then) in enumerate(explanation.clocks):
+        head = "later" if number else "next clock"
+        say(f"{head}: {timer.name} at {rfc3339(timer.due)}; then {then}")
     for refusal in state.refusals:
         say(_refusal(refusal))
     _lag(position, say)
@@ -295,7 +295,12 @@ def _refusal(refusal: Refusal) -> str:
 
 def _people(explanation: Explanation) -> None:
     may = [person.reviewer_id for person in explanation.people if not person.codes]
-    say(f"may approve: {', '.join(may) or 'nobody in the directory'}")
+    act = explanation.waiting.act.replace("_", " ") if explanation.waiting else "act"
+    if explanation.holder is not None:
+        say(f"held by {explanation.holder}")
+    for shown in explanation.state.presented:
+        say(f"shown to {shown.reviewer_id} at {rfc3339(shown.presented_at)}")
+    say(f"may {act}: {', '.join(may) or 'nobody in the directory'}")
     for person in explanation.people:
         if person.codes:
             say(f"  {person.reviewer_id} may not: {'; '.join(person.reasons)}")
