@@ -52,9 +52,9 @@ def executed(history: History, facts: Sequence[Fact], state: ControlPointState) 
 def verdict_of(state: ControlPointState) -> str:
     """yes, no, in_doubt, not_yet, or nothing_to_execute."""
     assert state.accepted is not None
-    if state.accepted.request.package.tool_call is None:
-        return "nothing_to_execute"
     grant = state.grant
+    if grant is None and tool_of(state.accepted.request.package) is None:
+        return "nothing_to_execute"
     if grant is not None and grant.receipt_type in DONE:
         return "yes"
     if grant is not None and grant.receipt_type in NOT_DONE:
