@@ -45,7 +45,7 @@ def work_received(
         return refusal_of(state, command, context, found)
     event = _event(state, command, context)
     events: list[Event] = [event, key_answered(command, context, event.event_id)]
-    if command.kind == "condition_met" and state.deferred_until is not None:
+    if _meets_condition(state, command):
         events.append(
             resumed(
                 state,
@@ -58,6 +58,15 @@ def work_received(
     if command.action == "recuse":
         events += until_eligible(after(state, events), context, origin=context.origin)
     return events
+
+
+def _meets_condition(state: ControlPointState, command: ReviewTaskCommand) -> bool:
+    """Whether the comment ends a deferral: one that waits for a condition, not only for a time."""
+    return (
+        (command.action, command.kind) == ("comment", "condition_met")
+        and state.deferred_until is not None
+        and bool((state.defer_condition or "").strip())
+    )
 
 
 def _failures(
