@@ -15,7 +15,7 @@ from core.directory import TenantContext
 from core.lineage import barred
 from core.needs import Act, Need, need_of
 from core.planning import meets_role, risk_rank
-from core.quorum import Approver, current_slots, same_approver, seated
+from core.quorum import Approver, current_slots, fits, same_approver, seated
 from schemas.directory import ReviewerAuthorization
 from schemas.requests import DecisionPackage
 from schemas.state import Approval, ControlPointState, Plan
@@ -79,7 +79,9 @@ def failures(
     if holder is not None and holder not in identities_of(claim.persons, tenant):
         message = f"{holder} holds the review task; ask them to release it, or assign it anew"
         found.append(Failure("NOT_ASSIGNEE", message))
-    cap = tenant.caps.get(claim.reviewer_id)
+    known = identities_of([claim.reviewer_id], tenant)
+    caps = [tenant.caps[name] for name in sorted(known) if name in tenant.caps]
+    cap = max(caps, key=lambda one: one.capped_until, default=None)
     if cap is not None and claim.act not in _BRAKES and now < cap.capped_until:
         message = (
             f"{claim.reviewer_id} has decided {cap.decided} packages within the hour, as many as "
@@ -99,12 +101,16 @@ def holder_of(state: ControlPointState, now: datetime) -> str | None:
 def standing_approvals(
     state: ControlPointState, tenant: TenantContext, now: datetime
 ) -> list[Approval]:
-    """The approvals of people who could still give them today."""
-    return [
-        approval
-        for approval in state.approvals
-        if not personal_failures(state, _claim_of(approval), tenant, now)
-    ]
+    """The approvals of people who could still give them today; of those whom the directory has come
+    to know as one person, the first."""
+    standing, people = [], frozenset[str]()
+    for approval in state.approvals:
+        if people & set(approval.persons):
+            continue
+        if not personal_failures(state, _claim_of(approval), tenant, now):
+            standing.append(approval)
+            people |= identities_of(approval.persons, tenant)
+    return standing
 
 
 def counted_approvals(
@@ -118,16 +124,24 @@ def counted_approvals(
 
 
 def can_be_decided(state: ControlPointState, tenant: TenantContext, now: datetime) -> bool:
-    """Whether the people of today could fill the slots at all; who is absent is not there."""
+    """Whether the people of today could fill the slots at all; who is absent is not there. Of a
+    person's several ids the one that fits most slots counts."""
     assert state.accepted is not None
-    slots = current_slots(state)
-    eligible = [
-        Approver(person)
-        for person in tenant.reviewers.values()
-        if is_absent(person, now) is None
-        and not personal_failures(state, Claim(person.reviewer_id, "approve"), tenant, now)
-    ]
-    return len(seated(slots, eligible, state.accepted.plan.role_order)) == len(slots)
+    slots, order = current_slots(state), state.accepted.plan.role_order
+    eligible: dict[frozenset[str], Approver] = {}
+    for person in tenant.reviewers.values():
+        claim = Claim(person.reviewer_id, "approve")
+        if is_absent(person, now) or personal_failures(state, claim, tenant, now):
+            continue
+        known, one = identities_of(claim.persons, tenant), Approver(person)
+        fitting = [
+            sum(fits(slot, approver, order) for slot in slots)
+            for approver in (eligible.get(known), one)
+            if approver is not None
+        ]
+        if fitting[-1] > fitting[0] or known not in eligible:
+            eligible[known] = one
+    return len(seated(slots, list(eligible.values()), order)) == len(slots)
 
 
 def personal_failures(
