@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from consumers.audit.history import Fact, History
+from core.actions import tool_of
 from schemas.canonical import record_json
 from schemas.events import HumanDecisionEvent, ReceiptRecorded, ToolGateEvent
 from schemas.execution import NoticeFailed, NoticeSent, OutcomeReported, ToolDenied
