@@ -44,7 +44,7 @@ WANTED: Final = {
     "of_a_tenant": Wanted(tenant_id="tenant-7"),
     "due_before": Wanted(due_before=e.at(600)),
     "held_by_one": Wanted(assignee="r.3"),
-    "none_matches": Wanted(assignee="r.nobody"),
+    "all_looked_through_for_none": Wanted(role="nobody"),
 }
 
 
