@@ -166,7 +166,7 @@ CLOCKS: Final[Mapping[TimerName, ClockText]] = MappingProxyType(
         ),
         "objection_window": ClockText(
             "pending, on the loop",
-            "`objection_window`",
+            "`objection_window`, in working time where there is a `calendar`",
             "the gate opens, unless somebody objected",
         ),
         "sla_warning": ClockText(
