@@ -75,7 +75,7 @@ def failures(
         found.insert(0, Failure("UNKNOWN_REVIEWER", message))
     if claim.act == "approve":
         found += _approval_failures(state, claim, tenant, now, found)
-    holder = holder_of(state, now) if claim.act in _HELD else None
+    holder = present_holder(state, tenant, now) if claim.act in _HELD else None
     if holder is not None and holder not in identities_of(claim.persons, tenant):
         message = f"{holder} holds the review task; ask them to release it, or assign it anew"
         found.append(Failure("NOT_ASSIGNEE", message))
@@ -96,6 +96,13 @@ def holder_of(state: ControlPointState, now: datetime) -> str | None:
     if state.lease_until is not None and now > state.lease_until:
         return None
     return state.assigned_to
+
+
+def present_holder(state: ControlPointState, tenant: TenantContext, now: datetime) -> str | None:
+    """Who holds the review task and is there: who has left or is absent holds up nobody."""
+    holder = holder_of(state, now)
+    reviewer = tenant.reviewer(holder, now) if holder is not None else None
+    return holder if reviewer is not None and is_absent(reviewer, now) is None else None
 
 
 def standing_approvals(
@@ -269,7 +276,8 @@ def _standing(reviewer: ReviewerAuthorization, need: Need, plan: Plan) -> list[F
     found = []
     held = set(reviewer.scopes)
     if need.subject is not None:
-        if not any(scope.startswith(f"{need.subject}:") for scope in held):
+        own = any(scope.startswith(f"{need.subject}:") for scope in held)
+        if not own and not need.scopes & held:
             message = f"{reviewer.reviewer_id} has no scope of {need.subject}"
             found.append(Failure("MISSING_SCOPE", message))
     elif not need.scopes & held:

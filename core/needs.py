@@ -28,7 +28,7 @@ Act = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """scopes: one of these. subject: or, when set, any scope of the subject. roles: one of these or
+    """scopes: one of these. subject: or, when set, any scope of the subject too. roles: one of these or
     one above it; None: no role is asked. risk: whether the person's ceiling counts. independent:
     whether lineage, conflicts and recusal bar."""
 
@@ -45,9 +45,10 @@ def need_of(state: ControlPointState, act: Act) -> Need:
     assert state.accepted is not None
     plan, slots = state.accepted.plan, current_slots(state)
     roles, own = frozenset(slot.role for slot in slots), frozenset({f"{plan.subject}:{act}"})
+    approving = frozenset(slot.scope for slot in slots)
     match act:
         case "approve":
-            return Need(frozenset(slot.scope for slot in slots), roles=roles)
+            return Need(approving, roles=roles)
         case "object" | "revoke" | "revoke_exception" | "assign":
             return Need(own, risk=False, independent=False)
         case "override":
@@ -55,9 +56,9 @@ def need_of(state: ControlPointState, act: Act) -> Need:
         case "audit_verdict":
             return Need(own)
         case "claim":
-            return Need(subject=plan.subject, roles=roles)
+            return Need(approving, subject=plan.subject, roles=roles)
         case "take_part":
-            return Need(subject=plan.subject, risk=False, independent=False)
+            return Need(approving, subject=plan.subject, risk=False, independent=False)
         case _:
             return Need(own, roles=roles)
 

@@ -10,7 +10,15 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Final, assert_never
 
-from core.authority import Claim, Failure, failures, holder_of, identities_of, personal_failures
+from core.authority import (
+    Claim,
+    Failure,
+    failures,
+    holder_of,
+    identities_of,
+    personal_failures,
+    present_holder,
+)
 from core.context import Context, Event
 from core.deferral import resumed
 from core.escalation import after, until_eligible
@@ -99,7 +107,7 @@ def _failures(
 
 
 def _held_by_other(state: ControlPointState, command: ReviewTaskCommand, context: Context) -> bool:
-    holder = holder_of(state, context.now)
+    holder = present_holder(state, context.tenant, context.now)
     return holder is not None and holder not in identities_of([command.reviewer_id], context.tenant)
 
 
