@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from consumers.audit.deciders import audits, overrides, revocations
 from consumers.audit.history import Fact, History
 from core.actions import tool_of
+from core.timers import OBJECTION_WINDOW
 from schemas.canonical import record_json
-from schemas.events import HumanDecisionEvent, ReceiptRecorded, ToolGateEvent
+from schemas.events import ReceiptRecorded, ReviewTaskEvent, ToolGateEvent
 from schemas.execution import NoticeFailed, NoticeSent, OutcomeReported, ToolDenied
 from schemas.execution import Receipt as ExecutionReceipt
 from schemas.headers import rfc3339
@@ -47,6 +49,16 @@ def executed(history: History, facts: Sequence[Fact], state: ControlPointState) 
             for event in recorded
             if event.receipt_type != "outcome.reported"
         ],
+        "differences": [
+            {
+                "difference": event.difference,
+                "executor_id": event.actor,
+                "what": event.comment,
+                "at": rfc3339(event.occurred_at),
+            }
+            for fact in facts
+            if isinstance(event := fact.event, ReviewTaskEvent) and event.difference is not None
+        ],
     }
 
 
@@ -68,15 +80,12 @@ def verdict_of(state: ControlPointState) -> str:
 
 
 def reversed_later(history: History, facts: Sequence[Fact]) -> dict[str, Any]:
-    """Overrides, revocations, refusals of executors and outcomes reported later."""
+    """Overrides, revocations, refusals of executors, outcomes and audits, whatever came later."""
     kept = {fact.event.receipt_id for fact in facts if isinstance(fact.event, ReceiptRecorded)}
     gates = [fact.event for fact in facts if isinstance(fact.event, ToolGateEvent)]
     return {
-        "overrides": [
-            record_json(event.override) | {"reviewer_id": event.reviewer_id}
-            for fact in facts
-            if isinstance(event := fact.event, HumanDecisionEvent) and event.override is not None
-        ],
+        "overrides": overrides(facts),
+        "revoked_by": revocations(facts),
         "revoked": [
             {"reason": gate.reason, "at": rfc3339(gate.occurred_at)}
             for gate in gates
@@ -97,13 +106,24 @@ def reversed_later(history: History, facts: Sequence[Fact]) -> dict[str, Any]:
             for _, report in history.inputs(OutcomeReported)
             if report.event_id in kept
         ],
+        "audits": audits(facts),
     }
+
+
+def _waits_for(state: ControlPointState) -> str:
+    if state.override is not None:
+        return f"the override by {state.override.by.reviewer_id} waits for its confirmation"
+    if state.decide_by_source == OBJECTION_WINDOW:
+        return "the objection window is open"
+    if state.deferred_until is not None:
+        return f"deferred until {rfc3339(state.deferred_until)}"
+    return f"waits for {state.required_role}"
 
 
 def missing(state: ControlPointState, verdict: str) -> list[str]:
     """What is still open, in words; empty when every question has its last answer."""
     if state.status not in FINAL_STATUSES:
-        return [f"not decided yet: waits for {state.required_role}"]
+        return [f"not decided yet: {_waits_for(state)}"]
     match verdict:
         case "not_yet" if state.gate == "open":
             return ["approved, and not executed yet: the grant is open"]

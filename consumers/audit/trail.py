@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from consumers.audit.aftermath import executed, missing, reversed_later, verdict_of
+from consumers.audit.deciders import decided, decisions, exceptions
 from consumers.audit.history import Fact, History
+from consumers.audit.timeline import timeline
+from core.actions import action_of
 from core.evolve import evolve
 from core.lineage import barred
 from schemas.canonical import record_json
-from schemas.commands import HumanDecisionCommand, ReviewTaskCommand
-from schemas.events import (
-    HumanDecisionEvent,
-    InterruptStatusChanged,
-    ReceiptRecorded,
-    ToolGateEvent,
-)
+from schemas.commands import HumanDecisionCommand
+from schemas.events import HumanDecisionEvent, ReviewTaskEvent
 from schemas.headers import rfc3339
-from schemas.state import ControlPointState, PackageAccepted
+from schemas.state import ControlPointState, PackageAccepted, PackageReplanned
 
 QUESTIONS: Final = {
     "what_was_proposed": "What was proposed?",
@@ -83,9 +81,9 @@ def audited(history: History) -> Audit:
         "by_whom": _by_whom(versions[-1]),
         "on_what_evidence": _evidence(versions[-1]),
         "what_the_human_saw": _seen(history, facts),
-        "who_approved": _decided(facts, state),
+        "who_approved": decided(facts, state),
         "under_what_authority": _authority(facts, state),
-        "what_happened_after": _timeline(facts),
+        "what_happened_after": timeline(facts),
         "was_it_executed": executed(history, facts, state),
         "was_it_reversed": reversed_later(history, facts),
     }
@@ -113,7 +111,7 @@ def _accepted(fact: Fact) -> PackageAccepted:
 def _proposed(versions: Sequence[Fact]) -> dict[str, Any]:
     accepted = _accepted(versions[-1])
     request, package = accepted.request, accepted.request.package
-    call = package.tool_call
+    call = action_of(package)
     return {
         "title": package.title,
         "proposed_action": package.proposed_action,
@@ -172,56 +170,41 @@ def _evidence(fact: Fact) -> dict[str, Any]:
 
 
 def _seen(history: History, facts: Sequence[Fact]) -> list[dict[str, Any]]:
-    """What each decider named as seen, and what was shown to them, where that is recorded."""
+    """What each decider named as seen and had been shown; then who was shown it and did not decide.
+
+    What was shown only after a decision is not what the decider saw.
+    """
     commands = {c.command_id: c for _, c in history.inputs(HumanDecisionCommand)}
-    shown = {
-        (command.reviewer_id, command.expected_package_version): entry
-        for entry, command in history.inputs(ReviewTaskCommand)
-        if command.action == "present" and entry.verdict == "recorded"
-    }
     seen = []
-    for event in _decisions(facts):
+    for event in decisions(facts):
         command = commands.get(event.command_id)
-        entry = shown.get((event.reviewer_id, event.package_version))
-        shown_at = event.presented_at or (entry.input.append_time if entry else None)
         seen.append(
             {
                 "reviewer_id": event.reviewer_id,
+                "decision": event.decision,
                 "package_version": event.package_version,
                 "package_digest": event.package_digest,
                 "action_digest_named": command.action_digest if command else None,
-                "presented_at": rfc3339(shown_at) if shown_at else None,
+                "presented_at": rfc3339(event.presented_at) if event.presented_at else None,
                 "presented_digest": event.presented_digest,
                 "showing": "recorded"
-                if shown_at
+                if event.presented_at
                 else "not recorded; the version is what they named",
             }
         )
-    return seen
-
-
-def _decisions(facts: Sequence[Fact]) -> list[HumanDecisionEvent]:
-    return [fact.event for fact in facts if isinstance(fact.event, HumanDecisionEvent)]
-
-
-def _decided(facts: Sequence[Fact], state: ControlPointState) -> list[dict[str, Any]]:
-    counted = set(state.grant.decision_event_ids) if state.grant else set[str]()
-    return [
+    deciders = {(event.reviewer_id, event.package_version) for event in decisions(facts)}
+    shown = [fact.event for fact in facts if isinstance(fact.event, ReviewTaskEvent)]
+    return seen + [
         {
-            "reviewer_id": event.reviewer_id,
-            "decision": event.decision,
-            "on_behalf_of": event.on_behalf_of,
-            "comment": event.comment,
-            "reviewer_rationale": event.reviewer_rationale,
-            "package_version": event.package_version,
-            "final": event.final,
-            "opened_the_gate": event.event_id in counted,
-            "quorum": record_json(event.quorum),
-            "kid": event.kid,
-            "event_id": event.event_id,
-            "occurred_at": rfc3339(event.occurred_at),
+            "reviewer_id": task.actor,
+            "decision": None,
+            "package_version": task.package_version,
+            "presented_at": rfc3339(task.occurred_at),
+            "presented_digest": task.presented_digest,
+            "showing": "recorded; they did not decide",
         }
-        for event in _decisions(facts)
+        for task in shown
+        if task.change == "presented" and (task.actor, task.package_version) not in deciders
     ]
 
 
@@ -234,37 +217,28 @@ def _authority(facts: Sequence[Fact], state: ControlPointState) -> dict[str, Any
         "mode": plan.mode,
         "slots": [record_json(slot) for slot in plan.slots],
         "escalations": state.ladder_step,
+        "replanned": [
+            {
+                "policy_version": fact.event.plan.policy_version,
+                "rule": fact.event.plan.rule,
+                "mode": fact.event.plan.mode,
+                "at": rfc3339(fact.at),
+            }
+            for fact in facts
+            if isinstance(fact.event, PackageReplanned)
+        ],
+        "intake_exceptions": plan.exceptions,
+        "exceptions_decided_here": exceptions(facts),
         "deciders": [
             {
                 "reviewer_id": event.reviewer_id,
+                "on_behalf_of": event.on_behalf_of,
                 "roles": event.reviewer_roles,
                 "exceptions_used": event.exceptions_used,
                 "directory_offset": fact.entry.context.directory_offset,
+                "review_context_offset": fact.entry.context.review_context_offset,
             }
             for fact in facts
             if isinstance(event := fact.event, HumanDecisionEvent)
         ],
     }
-
-
-def _timeline(facts: Sequence[Fact]) -> list[dict[str, Any]]:
-    """Every change of status and gate, with the entry of the journal it stands in."""
-    changes: list[dict[str, Any]] = []
-    for fact in facts:
-        match fact.event:
-            case InterruptStatusChanged() as status:
-                what = {"what": f"interrupt {status.status}", "outcome": status.outcome}
-                reason = status.reason
-            case ToolGateEvent() as gate:
-                what = {"what": f"gate {gate.gate}", "outcome": None}
-                reason = gate.reason
-            case ReceiptRecorded() as receipt:
-                what = {"what": receipt.receipt_type, "outcome": None}
-                reason = f"attempt {receipt.attempt_id}"
-            case _:
-                continue
-        place = {"partition": fact.entry.partition, "seq": fact.entry.seq}
-        changes.append(
-            {**what, "reason": reason, "at": rfc3339(fact.event.occurred_at), "journal": place}
-        )
-    return changes

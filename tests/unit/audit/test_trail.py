@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from consumers.audit.trail import QUESTIONS, UnknownPackage, audited
 from tests import examples as e
+from tests.stories.stage import AUDITOR, HEAD, HOUR, MONITOR, OTHER_HEAD, SENIOR, Stage
+from tests.stories.tales import (
+    TALES,
+    decided_for_another,
+    memory_kept,
+    replanned_by_policy,
+    reported_without_take,
+)
 from tests.unit.audit.stories import gate_of, history_of, told
 from tests.unit.control.world import World, settle
 
@@ -146,3 +156,189 @@ def test_a_package_that_nobody_asked_for_is_unknown() -> None:
 
     with pytest.raises(UnknownPackage, match="no accepted request"):
         audited(history_of(world))
+
+
+def answers_of(stage: Stage) -> dict[str, Any]:
+    """The answers about a story's package."""
+    return audited(history_of(stage.world)).answers
+
+
+def whats(answers: dict[str, Any]) -> list[str]:
+    """What happened, change after change."""
+    return [change["what"] for change in answers["what_happened_after"]]
+
+
+def test_an_override_tells_both_actions_its_reason_and_who_confirmed_it() -> None:
+    """In words, and with the digests of what was proposed and of what was done instead."""
+    stage = Stage()
+    stage.request()
+    stage.command(e.an_override(**stage.ids(), reviewer_id=HEAD))
+    waiting = audited(history_of(stage.world))
+    pending = stage.state().override
+    assert pending is not None
+    stage.decide(OTHER_HEAD, "approve", action_digest=pending.action_digest)
+
+    answers = answers_of(stage)
+
+    assert waiting.missing == (
+        f"not decided yet: the override by {HEAD} waits for its confirmation",
+    )
+    [override] = answers["was_it_reversed"]["overrides"]
+    assert override["original_action"] == e.a_package().proposed_action
+    assert override["original_action_digest"] == e.ACTION_DIGEST
+    assert override["overriding_action_digest"] == pending.action_digest != e.ACTION_DIGEST
+    assert (override["reviewer_id"], override["confirmed_by"]) == (HEAD, OTHER_HEAD)
+    assert [one["in_words"] for one in answers["who_approved"]] == [
+        f"{HEAD} overrode: Send a second warning.; because The operator has begun the repair.",
+        f"{OTHER_HEAD} approved the override: Send a second warning.",
+    ]
+    assert all(one["opened_the_gate"] for one in answers["who_approved"])
+
+
+def test_a_delegate_is_told_with_the_person_they_stand_in_for() -> None:
+    """Both names."""
+    answers = answers_of(decided_for_another())
+
+    approval = next(one for one in answers["who_approved"] if one["on_behalf_of"])
+    delegate, principal = approval["reviewer_id"], approval["on_behalf_of"]
+    assert approval["in_words"] == f"{delegate}, standing in for {principal}, approved"
+    deciders = answers["under_what_authority"]["deciders"]
+    assert (delegate, principal) in {(one["reviewer_id"], one["on_behalf_of"]) for one in deciders}
+
+
+def test_exceptions_are_told_where_they_were_granted_and_where_they_were_used() -> None:
+    """The terms, who granted them, and each decision that rests on one."""
+    stage = Stage()
+    stage.request()
+    stage.command(e.an_exception(**stage.ids(), kind="outside_sla"))
+    stage.decide(SENIOR, "approve")
+
+    answers = answers_of(stage)
+
+    [granted] = answers["under_what_authority"]["exceptions_decided_here"]
+    exception_id = granted["exception_id"]
+    assert (granted["decision"], granted["kind"]) == ("grant_exception", "outside_sla")
+    assert granted["justification"]
+    assert "policy exception granted" in whats(answers)
+    approval = answers["who_approved"][-1]
+    assert approval["exceptions_used"] == [exception_id]
+    assert approval["in_words"].endswith(f"rests on the policy exception {exception_id}")
+
+
+def test_an_audit_is_told_with_its_verdict() -> None:
+    """Open until somebody gives it."""
+    stage = Stage(audit_sample=1.0)
+    stage.request()
+    stage.decide(SENIOR, "approve")
+    before = answers_of(stage)["was_it_reversed"]["audits"]
+    stage.command(e.a_verdict(**stage.ids(), reviewer_id=AUDITOR, verdict="defect"))
+    answers = answers_of(stage)
+
+    [audit] = answers["was_it_reversed"]["audits"]
+    assert [one["verdict"] for one in before] == ["open"]
+    assert (audit["verdict"], audit["by"]) == ("defect", AUDITOR)
+    assert audit["comment"]
+    assert whats(answers)[-2:] == ["task audit opened", "task audit closed"]
+
+
+def test_who_was_shown_the_package_is_told_and_never_backfilled() -> None:
+    """Before the decision it is what they saw; after it, or to others, it is not."""
+    shown = e.a_task_command(action="present", presented_digest="ab" * 32)
+    stage = Stage()
+    stage.request()
+    stage.command(shown.model_copy(update=stage.ids() | {"reviewer_id": MONITOR}))
+    stage.command(shown.model_copy(update=stage.ids()))
+    stage.decide(SENIOR, "approve")
+    late = Stage()
+    late.request()
+    late.decide(SENIOR, "reject")
+    late.command(shown.model_copy(update=late.ids()))
+
+    decider, other = answers_of(stage)["what_the_human_saw"]
+    [unseen] = answers_of(late)["what_the_human_saw"]
+
+    assert (decider["presented_digest"], decider["showing"]) == ("ab" * 32, "recorded")
+    assert (other["reviewer_id"], other["decision"]) == (MONITOR, None)
+    assert other["presented_at"] is not None
+    assert unseen["presented_at"] is None
+    assert unseen["showing"].startswith("not recorded")
+
+
+def test_work_on_the_task_is_told() -> None:
+    """Comments with their text, deferrals with what ends them, and who did it."""
+    stage = Stage()
+    stage.request()
+    stage.command(e.a_task_command(**stage.ids(), action="comment", comment="Is sample 2 back?"))
+    until = stage.world.clock() + timedelta(hours=2)
+    stage.decide(SENIOR, "defer", defer_until=until, defer_condition="sample 2 is back")
+    stage.later(2 * HOUR + 1)
+    stage.decide(SENIOR, "escalate")
+
+    answers = answers_of(stage)
+
+    reasons = {one["what"]: one["reason"] for one in answers["what_happened_after"]}
+    assert whats(answers)[:2] == ["interrupt pending", "task commented"]
+    assert reasons["task commented"] == f"by {SENIOR}; Is sample 2 back?"
+    assert reasons["interrupt deferred"].endswith("or: sample 2 is back")
+    assert reasons["task resumed"] == "by the system"
+    assert "interrupt escalated" in whats(answers)
+    assert answers["who_approved"][0]["in_words"].startswith(f"{SENIOR} deferred until ")
+
+
+def test_a_changed_plan_is_told_with_its_policy() -> None:
+    """Under which authority it stood, and from when on."""
+    stage = replanned_by_policy()
+
+    answers = answers_of(stage)
+
+    [replanned] = answers["under_what_authority"]["replanned"]
+    assert replanned["policy_version"] == answers["under_what_authority"]["policy_version"]
+    assert "plan changed" in whats(answers)
+
+
+def test_differences_of_receipt_and_grant_and_the_outcome_are_told() -> None:
+    """What the executor said that the grant does not bear out, and how it went."""
+    answers = answers_of(reported_without_take())
+
+    differences = [one["difference"] for one in answers["was_it_executed"]["differences"]]
+    assert differences == ["without_take", "without_receipt"]
+    assert all(one["what"] for one in answers["was_it_executed"]["differences"])
+    [outcome] = answers["was_it_reversed"]["outcomes"]
+    assert (outcome["outcome"], outcome["severity"]) == ("incident", "low")
+    [reported] = [
+        one for one in answers["what_happened_after"] if one["what"] == "outcome.reported"
+    ]
+    assert reported["outcome"] == "incident"
+
+
+def test_a_revocation_tells_who_and_why() -> None:
+    """Beside the gate's own word."""
+    stage = Stage()
+    stage.request()
+    stage.decide(SENIOR, "approve")
+    stage.command(e.a_revocation(**stage.ids()))
+
+    answer = answers_of(stage)["was_it_reversed"]
+
+    assert [(one["reviewer_id"], one["reason"]) for one in answer["revoked_by"]] == [
+        (SENIOR, "Wrong recipient.")
+    ]
+    assert len(answer["revoked"]) == 1
+
+
+def test_a_memory_is_an_action_like_any_other() -> None:
+    """What was to be written stands where a tool call would."""
+    answers = answers_of(memory_kept())
+
+    assert answers["what_was_proposed"]["tool_call"]["tool_name"] == "memory.write"
+    assert answers["was_it_executed"]["executed"] == "yes"
+
+
+@pytest.mark.parametrize("name", TALES)
+def test_every_tale_can_be_audited_and_shown(name: str) -> None:
+    """No story of the rules leaves the auditor without an answer, or JSON without a form."""
+    stage = TALES[name]()
+
+    audit = audited(history_of(stage.world))
+
+    assert json.loads(json.dumps(audit.form()))["answers"].keys() == QUESTIONS.keys()
