@@ -178,20 +178,17 @@ def personal_failures(
             )
         )
     if need.independent:
-        found += _dependence(state, claim, tenant, [r for r in (reviewer, principal) if r])
+        found += _dependence(state, claim, tenant)
     return found
 
 
-def _dependence(
-    state: ControlPointState,
-    claim: Claim,
-    tenant: TenantContext,
-    people: Sequence[ReviewerAuthorization],
-) -> list[Failure]:
-    """SEPARATION_OF_DUTIES, CONFLICT_OF_INTEREST: what ties a person to the package."""
+def _dependence(state: ControlPointState, claim: Claim, tenant: TenantContext) -> list[Failure]:
+    """SEPARATION_OF_DUTIES, CONFLICT_OF_INTEREST: what ties a person, under whatever id, to the
+    package."""
     assert state.accepted is not None
     found = []
     identities = identities_of(claim.persons, tenant)
+    people = [tenant.reviewers[name] for name in sorted(identities) if name in tenant.reviewers]
     tied = identities & barred(state.accepted.lineage)
     if tied:
         found.append(

@@ -43,7 +43,7 @@ def refused(
         if authenticated and isinstance(command, ReviewerCommand)
         else None,
         code=first.code,
-        codes=[failure.code for failure in failures],
+        codes=list(dict.fromkeys(failure.code for failure in failures)),
         message="; ".join(failure.message for failure in failures),
         first_event_id=first_event_id,
         current_package_version=None if stranger else version,

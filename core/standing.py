@@ -10,6 +10,7 @@ from core.needs import Act
 from core.refusals import BINDING, key_answered, refused
 from schemas.commands import HumanDecisionCommand
 from schemas.state import ControlPointState
+from schemas.vocabulary import CODES
 
 
 def claim_of(command: ReviewerCommand, act: Act, context: Context) -> Claim:
@@ -47,8 +48,10 @@ def refusal_of(
     context: Context,
     failures: Sequence[Failure],
 ) -> list[Event]:
-    """The refusal of a command, and its key's answer where time cannot mend it."""
-    refusal = refused(state, command, context, failures)
+    """The refusal of a command, its failures in the order of the rules, and its key's answer where
+    time cannot mend it."""
+    ordered = sorted(failures, key=lambda failure: CODES.index(failure.code))
+    refusal = refused(state, command, context, ordered)
     if refusal.code not in BINDING:
         return [refusal]
     return [refusal, key_answered(command, context, refusal.event_id)]
