@@ -83,14 +83,30 @@ class Directory:
                 agents = {**tenant.agents, record.agent_id: record}
                 tenant = replace(tenant, agents=MappingProxyType(agents))
             case PolicyExceptionChanged():
-                exceptions = {**tenant.exceptions, record.exception_id: record}
-                tenant = replace(tenant, exceptions=MappingProxyType(exceptions))
+                tenant = _with_exception(tenant, record)
             case ReviewerCapChanged():
                 caps = {**tenant.caps, record.reviewer_id: record}
                 tenant = replace(tenant, caps=MappingProxyType(caps))
             case _:
                 assert_never(record)
         return Directory(MappingProxyType({**self.tenants, record.tenant_id: tenant}))
+
+
+def _with_exception(tenant: TenantContext, record: PolicyExceptionChanged) -> TenantContext:
+    """Two packages may grant one id at the same moment, each in its own task: the first to be
+    appended keeps it. What has ended does not come back."""
+    known = tenant.exceptions.get(record.exception_id)
+    if known is not None and known.decision_package_id != record.decision_package_id:
+        raise DirectoryRefused(
+            f"exception {record.exception_id} was granted at {known.decision_package_id}; take "
+            "another id"
+        )
+    if known is not None and known.change != "granted" and record.change == "granted":
+        raise DirectoryRefused(
+            f"exception {record.exception_id} has ended ({known.change}); ask for a new one"
+        )
+    exceptions = {**tenant.exceptions, record.exception_id: record}
+    return replace(tenant, exceptions=MappingProxyType(exceptions))
 
 
 def _with_reviewer(tenant: TenantContext, record: ReviewerAuthorization) -> TenantContext:
