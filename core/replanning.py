@@ -14,6 +14,7 @@ from core.facts import status_changed, task_changed
 from core.identifiers import derived_id
 from core.planning import WITHOUT_PEOPLE, plan_for
 from core.policy import Policy
+from core.quality import rests_on
 from core.timers import OBJECTION_WINDOW
 from schemas.state import ControlPointState, PackageReplanned, Plan
 
@@ -79,13 +80,9 @@ def _plan(state: ControlPointState, context: Context) -> Plan:
     assert accepted is not None and policy is not None
     request, before = accepted.request, accepted.plan
     signed = accepted.lineage.first_signer not in accepted.lineage.claimed
-    plan = plan_for(
-        policy,
-        request,
-        signed=signed,
-        lifted=lifted_for(request.package, context.tenant, context.now),
-        exceptions=before.exceptions,
-    )
+    lifted = lifted_for(request.package, context.tenant, context.now)
+    exceptions = dict.fromkeys([*before.exceptions, *rests_on(policy, request, lifted)])
+    plan = plan_for(policy, request, signed=signed, lifted=lifted, exceptions=list(exceptions))
     if plan.mode in WITHOUT_PEOPLE and plan.mode != before.mode:
         return plan.model_copy(update={"mode": "in_the_loop"})
     return plan
