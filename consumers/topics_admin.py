@@ -95,7 +95,7 @@ class Difference:
                     " if this is your deployment, else choose another COUNTERSIGN_TOPIC_PREFIX"
                     if self.expected != "1"
                     else "the order of a directory needs one partition: remove the topic, apply,"
-                    " and publish the directories again"
+                    " and publish the directories again (exceptions must be granted anew)"
                 )
             case "replication":
                 return "add replicas with your cluster's tool (kafka-reassign-partitions)"
