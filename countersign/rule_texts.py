@@ -182,7 +182,8 @@ CLOCKS: Final[Mapping[TimerName, ClockText]] = MappingProxyType(
         "deferral": ClockText(
             "deferred",
             "`defer_until`, at most `defer_max`; with a condition alone `defer_max`",
-            "`review_task.resumed`; `decide_by` has moved by the time that was waited",
+            "`review_task.resumed`, or earlier by `comment --condition-met`; `decide_by` has moved by "
+            "the time that was waited",
         ),
         "grant_valid_until": ClockText("the gate is open", "`grant_valid_for`", "the gate expires"),
         "execute_within": ClockText(
@@ -213,7 +214,7 @@ ACTS: Final[Mapping[Act, str]] = MappingProxyType(
         "defer": "`decide --decision defer`",
         "object": "`object`",
         "override": "`override`, and confirming one",
-        "revoke": "`revoke`; who did not approve it must hold a role above the one asked",
+        "revoke": "`revoke`; who did not approve the grant must hold a role above the one asked",
         "audit_verdict": "`verdict`; nobody who decided",
         "grant_exception": "`exception grant`",
         "revoke_exception": "`exception revoke`",

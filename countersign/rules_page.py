@@ -70,7 +70,8 @@ never a precedent. One of no kind lifts nothing: it is put on record.
 _HELD: Final = """\
 While somebody holds the review task, approve, reject, revise, request_more_evidence, escalate,
 defer and claim by others are refused (`NOT_ASSIGNEE`); what stops an action is never held up.
-An approval that does not complete the quorum, an escalation and a deferral drop the hold.
+A holder who is absent, or has left, holds up nobody. An approval that does not complete the quorum,
+an escalation and a deferral drop the hold.
 """
 
 
@@ -219,9 +220,10 @@ def _acts() -> str:
 
 
 def _scope(need: Need) -> str:
+    named = [f"`{s}`" if ":" in s else s for s in sorted(need.scopes)]
     if need.subject is not None:
-        return f"any `{need.subject}:...`"
-    return ", ".join(f"`{s}`" if ":" in s else s for s in sorted(need.scopes))
+        named.append(f"any `{need.subject}:...`")
+    return " or ".join(named)
 
 
 def _role(need: Need, grave: Need) -> str:
