@@ -16,7 +16,8 @@ LENT = e.a_delegation(to="r.lind")
 
 
 def _lending(**over: Any) -> ReviewerAuthorization:
-    return somebody(e.REVIEWER, **({"delegates": [LENT]} | over))
+    form: dict[str, Any] = {"delegates": [LENT]} | over
+    return somebody(e.REVIEWER, **form)
 
 
 def _for_okafor(world: World, by: str = "r.lind", **over: Any) -> list[str]:
@@ -126,7 +127,11 @@ def test_a_delegation_that_ends_takes_its_approval_along() -> None:
 
 
 def _away(**over: Any) -> ReviewerAuthorization:
-    absence = {"valid_from": e.NOW, "valid_until": e.at(DAY), "delegate": "r.lind"} | over
+    absence: dict[str, Any] = {
+        "valid_from": e.NOW,
+        "valid_until": e.at(DAY),
+        "delegate": "r.lind",
+    } | over
     return somebody(e.REVIEWER, absences=[Absence(**absence)])
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from core.step import Step
 from schemas.canonical import canonical_json
+from schemas.commands import HumanDecisionCommand
 from schemas.events import ReviewTaskEvent, ToolGateEvent
 from schemas.requests import InterruptRequested, MemoryApprovalPackage
 from tests import examples as e
@@ -39,7 +40,7 @@ def _asks(memory: MemoryApprovalPackage | None = None, **package: Any) -> Interr
 
 
 def _world(**policy: Any) -> World:
-    form = {"rules": [RULE]} | policy
+    form: dict[str, Any] = {"rules": [RULE]} | policy
     document = a_policy(policy_version="memory", **form)
     keeper = somebody("r.keeper", TOP, scopes=["memory:approve", "memory:override"])
     other = somebody("r.archive", TOP, scopes=["memory:approve", "memory:override"])
@@ -62,10 +63,10 @@ def test_a_memory_is_pending_by_default() -> None:
     assert written == opened.args_json
 
 
-def _approves(world: World, **over: Any) -> Any:
+def _approves(world: World, **over: Any) -> HumanDecisionCommand:
     assert world.now.accepted is not None
-    digest = world.now.accepted.action_digest
-    return decides("r.keeper", **({"action_digest": digest} | over))
+    form: dict[str, Any] = {"action_digest": world.now.accepted.action_digest} | over
+    return decides("r.keeper", **form)
 
 
 @pytest.mark.parametrize("mode", ["on_the_loop", "out_of_the_loop"])

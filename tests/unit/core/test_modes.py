@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from core.directory import DirectoryRecord
 from schemas.events import HumanDecisionEvent, ReviewTaskEvent, ToolGateEvent
 from tests import examples as e
 from tests.unit.core.rulebook import (
@@ -196,12 +197,10 @@ def test_what_ends_before_its_window_expires() -> None:
     assert "denied" == world.now.gate
 
 
-@pytest.mark.parametrize("policy", [on_the_loop(), out_of_the_loop()])
-def test_an_unlisted_tool_waits_for_people(policy: object) -> None:
+@pytest.mark.parametrize("loose", [on_the_loop(when={}), out_of_the_loop(when={})])
+def test_an_unlisted_tool_waits_for_people(loose: DirectoryRecord) -> None:
     """What the tools table does not know never runs on or out of the loop."""
     call = e.a_tool_call(tool_name="notice2.send")
-    rule = {"when": {}}
-    loose = on_the_loop(**rule) if policy == on_the_loop() else out_of_the_loop(**rule)
     world = open_world(loose, **medium(tool_call=call))
 
     assert [] == gates(world.wait(HOUR + 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from core.context import ReviewerCommand
 from schemas.events import CommandRefused, HumanDecisionEvent
 from tests import examples as e
 from tests.unit.core.rulebook import (
@@ -65,7 +66,7 @@ def test_whatever_names_the_old_version_is_stale(how: str) -> None:
     """Every command of reviewers on version 1 is told the version that stands, and changes
     nothing."""
     world = _second(how)
-    commands = [
+    commands: list[ReviewerCommand] = [
         decides("r.lind"),
         by(e.an_override, "r.head"),
         works("r.lind", "claim"),
