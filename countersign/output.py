@@ -1,7 +1,8 @@
 """What commands print: JSON for programs, text for people.
 
 Package text is hostile until shown otherwise: control and bidirectional characters are shown as
-escapes, a line stays one line, and nothing in it is read as markup.
+escapes, a line stays one line, and nothing in it is read as markup. Times are shown in one form,
+for people as in JSON: RFC 3339 in UTC, with Z.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 import typer
@@ -18,6 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from schemas.canonical import parse_json_strict
+from schemas.headers import rfc3339
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -27,7 +30,7 @@ _NOT_A_TERMINAL_COLUMNS: Final = 160
 
 def inert(value: object) -> str:
     """One line of text: every character that a terminal would act on is shown as an escape."""
-    return "".join(_escaped(char) if _acts(char) else char for char in str(value))
+    return "".join(_escaped(char) if _acts(char) else char for char in _text(value))
 
 
 def outline(value: Any) -> Iterator[str]:
@@ -46,7 +49,7 @@ def outline(value: Any) -> Iterator[str]:
         case str():
             yield from (inert(line) for line in value.rstrip("\n").split("\n"))
         case _:
-            yield inert(json.dumps(value, default=str))
+            yield inert(json.dumps(value, default=_text))
 
 
 def markup(value: object) -> str:
@@ -62,7 +65,7 @@ def console() -> Console:
 
 def print_json(data: Any, *, indent: int | None = 2) -> None:
     """One JSON document on standard output; the same data, with nothing a terminal acts on."""
-    text = json.dumps(data, indent=indent, ensure_ascii=False, default=str)
+    text = json.dumps(data, indent=indent, ensure_ascii=False, default=_text)
     print("".join(json.dumps(c)[1:-1] if c != "\n" and _acts(c) else c for c in text))
 
 
@@ -112,6 +115,10 @@ def _opened(name: str, value: Any) -> Any:
         except ValueError:
             return value
     return value
+
+
+def _text(value: object) -> str:
+    return rfc3339(value) if isinstance(value, datetime) else str(value)
 
 
 def _acts(char: str) -> bool:

@@ -31,6 +31,7 @@ from producers.reviewer import ReviewerClient, Terms
 from schemas.canonical import record_json
 from schemas.codec import Undecodable, decode
 from schemas.events import CommandRefused, HumanDecisionEvent, ReviewTaskEvent
+from schemas.headers import rfc3339
 from schemas.state import ControlPointState
 from schemas.topics import RECORD_BYTES_MAX, partition_for, record_key
 
@@ -218,7 +219,7 @@ def _told(answer: Answer) -> str:
             return f"refused: {answer.code}: {answer.message}"
         case ReviewTaskEvent():
             held = f", held by {answer.assigned_to}" if answer.assigned_to else ""
-            until = f" until {answer.lease_until.isoformat()}" if answer.lease_until else ""
+            until = f" until {rfc3339(answer.lease_until)}" if answer.lease_until else ""
             return (
                 f"{answer.decision_package_id}: {answer.change}{held}{until}, "
                 f"event {answer.event_id}"

@@ -212,7 +212,8 @@ def _print(mail: Received) -> None:
     lines = ["-" * 72]
     lines += [f"{name}: {message[name]}" for name in ("From", "To", "Subject", "Message-ID")]
     lines += ["", str(body.get_content()) if body is not None else "(no plain text)"]
-    print(_inert("\n".join(lines)), flush=True)
+    text = "\n".join(lines).replace("\r\n", "\n")  # as SMTP ends lines
+    print(_inert(text), flush=True)
 
 
 def _inert(text: str) -> str:

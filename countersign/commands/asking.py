@@ -32,6 +32,7 @@ from producers.agent import AgentClient, Asked, Outcome
 from producers.keys import read_key
 from schemas.canonical import record_json
 from schemas.events import InterruptStatusChanged, ToolGateEvent
+from schemas.headers import rfc3339
 from schemas.requests import InterruptRequested
 
 app = plain()
@@ -183,9 +184,9 @@ def _say_asked(asked: Asked) -> None:
         return
     due = asked.opened.decide_by
     if due is not None and asked.opened.decide_by_source == OBJECTION_WINDOW:
-        say(f"{asked.decision_package_id}: open, goes ahead at {due.isoformat()} unless objected to")
+        say(f"{asked.decision_package_id}: open, goes ahead at {rfc3339(due)} unless objected to")
         return
-    until = f" until {due.isoformat()}" if due else ""
+    until = f" until {rfc3339(due)}" if due else ""
     say(f"{asked.decision_package_id}: open, waits for {asked.opened.required_role}{until}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -84,6 +85,19 @@ def test_an_outline_sets_in_what_others_wrote() -> None:
         "  - ref: y",
         "    n: 2",
     ]
+
+
+def test_a_time_has_one_form(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a cell, in an outline and in JSON: UTC with Z, whatever zone it came in."""
+    time = datetime(2026, 3, 2, 10, 0, tzinfo=timezone(timedelta(hours=1)))
+
+    table(["due"], [[time]])
+    print_json(time)
+
+    shown = "2026-03-02T09:00:00.000000Z"
+    assert capsys.readouterr().out.split() == ["due", shown, f'"{shown}"']
+    assert list(outline({"due": time})) == [f'due: "{shown}"']
+    assert inert(time) == shown
 
 
 def test_hostile_names_are_inert_too() -> None:

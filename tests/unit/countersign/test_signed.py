@@ -128,6 +128,27 @@ def test_a_command_sends_what_was_typed_and_prints_its_answer(desk: Desk, name: 
     assert told.out.startswith(f"{e.PACKAGE_ID}: ")
 
 
+def test_the_end_of_a_claim_is_told_in_utc(desk: Desk) -> None:
+    """As every time is: RFC 3339 with Z."""
+
+    def claimed(record: Record) -> list[Record]:
+        assert isinstance(record, Command)
+        return [
+            e.a_task_event(
+                command_id=record.command_id,
+                change="claimed",
+                assigned_to=e.REVIEWER,
+                lease_until=e.at(60),
+            )
+        ]
+
+    desk.answering(claimed)
+
+    told = desk("claim")
+
+    assert f"claimed, held by {e.REVIEWER} until 2026-03-02T09:01:00.000000Z, event" in told.out
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_refusal_is_exit_1_with_its_reason(desk: Desk, name: str) -> None:
     """It is the answer, on standard output."""

@@ -13,7 +13,7 @@ import pytest
 
 from deploy.mail_sink import MailSink
 
-MAIL = "Subject: Notice\r\nMessage-ID: <1@a.example>\r\n\r\nText \x1b[31m\r\n"
+MAIL = "Subject: Notice\r\nMessage-ID: <1@a.example>\r\n\r\nText \x1b[31m\r\nand more\r\n"
 
 
 def send(port: int) -> None:
@@ -72,7 +72,8 @@ def test_stopping_cuts_who_is_connected() -> None:
 
 
 def test_the_command_prints_each_mail() -> None:
-    """Headers and text, without anything that could steer the terminal."""
+    """Headers and text, without anything that could steer the terminal; a line's end is no such
+    thing."""
     with subprocess.Popen(
         [sys.executable, "-m", "deploy.mail_sink", "--port", "0"],
         stdout=subprocess.PIPE,
@@ -81,11 +82,11 @@ def test_the_command_prints_each_mail() -> None:
         assert process.stdout is not None
         said = process.stdout.readline()
         send(int(said.rpartition(":")[2]))
-        lines = [process.stdout.readline() for _ in range(7)]
+        lines = [process.stdout.readline() for _ in range(8)]
         os.kill(process.pid, signal.SIGTERM)
         code = process.wait(10)
 
     assert "COUNTERSIGN_SMTP_URL=smtp://127.0.0.1:" in said
     assert "Subject: Notice\n" in lines
-    assert "Text \\x1b[31m" in "".join(lines)
+    assert "".join(lines).endswith("\n\nText \\x1b[31m\nand more\n")
     assert code == 0
