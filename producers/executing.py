@@ -94,6 +94,7 @@ class ExecutorLoop:
     look: Callable[[Attempt, ExecutorGuard], frozenset[type[Receipt]]] = receipts_of
     _kept: Mapping[int, int] = field(default_factory=dict)
     _held: bool = False
+    _away: bool = False
 
     def __post_init__(self) -> None:
         self._gates = WaitingGates(self.executor)
@@ -124,8 +125,13 @@ class ExecutorLoop:
         try:
             happenings = self.feed.poll(0 if self._gates.due(now) else timeout_s)
         except BrokerUnreachable as error:
-            _log.warning("kafka is away: %s", error)
+            if not self._away:
+                _log.warning("kafka is away, waiting: %s", error)
+            self._away = True
             return
+        if happenings and self._away:
+            _log.warning("kafka is back")
+            self._away = False
         for closed in self._gates.hear(happenings, now):
             self.observe(Handled(closed.gate, "not_ours", "the gate was closed by another"))
         full = self._gates.full

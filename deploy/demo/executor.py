@@ -53,6 +53,8 @@ def run(tool: Tool, make: MakeGuard = make_guard) -> int:
             f"{tool.name}; make one with: countersign keys new --executor"
         )
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    # librdkafka repeats itself several times a second; the library says it once.
+    logging.getLogger("countersign.kafka").setLevel(logging.CRITICAL)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
