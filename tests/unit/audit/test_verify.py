@@ -234,6 +234,17 @@ def _an_earlier_position(entry: JournalEntry) -> dict[str, Any]:
     return {"next_offsets": dict.fromkeys(entry.next_offsets, 0)}
 
 
+def _less_known(name: str) -> Alter:
+    def alter(entry: JournalEntry) -> dict[str, Any]:
+        return {"context": entry.context.model_copy(update={name: 0})}
+
+    return alter
+
+
+def _an_audit_that_is_none(entry: JournalEntry) -> dict[str, Any]:
+    return {"context": entry.context.model_copy(update={"sampled": True})}
+
+
 @pytest.mark.parametrize(
     ("alter", "what"),
     [
@@ -246,6 +257,9 @@ def _an_earlier_position(entry: JournalEntry) -> dict[str, Any]:
         (_another_time, "rules do not make"),
         (_another_value, "signature is not over this input"),
         (_an_earlier_position, "falls"),
+        (_less_known("policy_offset"), "policy_offset falls"),
+        (_less_known("directory_offset"), "directory_offset falls"),
+        (_an_audit_that_is_none, "its audit"),
     ],
 )
 def test_an_alteration_is_found_though_every_hash_was_made_to_fit(

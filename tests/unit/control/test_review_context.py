@@ -229,6 +229,15 @@ def test_a_full_task_opens_nothing_more_until_something_closes() -> None:
     assert [j.context.task_full for j in judged(world)] == [False, True, True, False]
 
 
+def same_task(task: int) -> str:
+    """A package of the task."""
+    return next(
+        name
+        for name in (f"pkg-{number}" for number in range(50))
+        if partition_for(record_key(e.TENANT, name), 2) == task
+    )
+
+
 def ask(world: World, names: Sequence[str]) -> None:
     """The agent asks for each package."""
     for name in names:
@@ -243,9 +252,12 @@ def test_draws_samples_exceptions_and_a_full_task_are_judged_again_alike() -> No
     granted(stage, other_package())
     package = e.a_package(decision_package_id=other_package(), evidence_refs=[])
     stage.request(interrupt_id="int-other", package=package)
-    stage.decide(SENIOR, "approve")
     own = partition_for(record_key(e.TENANT, e.PACKAGE_ID), 2)
+    ask(stage.world, [same_task(own)])
+    stage.settle()
+    stage.decide(SENIOR, "approve")
 
+    assert stage.codes() == ["TOO_MANY_OPEN"]
     for partition in (own, 1 - own):
         proof = proof_of(stage.world, partition=partition)
         for record in stage.world.cluster.records("audit-journal", partition):
