@@ -30,12 +30,17 @@ class Lifted:
         return kind in self.by_kind
 
 
-def lifted_for(package: DecisionPackage, tenant: TenantContext, now: datetime) -> Lifted:
-    """What is lifted for this package today. A reopening is for the closed package it names."""
+def lifted_for(
+    package: DecisionPackage, tenant: TenantContext, now: datetime, *, behind: frozenset[str]
+) -> Lifted:
+    """What is lifted for this package today. A reopening is for the closed package it names. Nobody
+    excepts a package they stand `behind`, wherever the exception was granted."""
     by_kind: dict[ExceptionKind, str] = {}
     on_record = []
     for exception in tenant.exceptions.values():
-        if not _holds(exception, now):
+        approver = exception.approver_id
+        known = tenant.identities.get(approver, frozenset({approver}))
+        if not _holds(exception, now) or known & behind:
             continue
         target = package.reopens if exception.kind == "reopening" else package.decision_package_id
         if exception.applies_to != target:

@@ -10,12 +10,12 @@ from core.authority import Failure
 from core.context import Context, Event
 from core.escalation import decide_by, until_eligible
 from core.evolve import evolve
-from core.exceptions import lifted_for
+from core.exceptions import Lifted, lifted_for
 from core.facts import status_changed, task_changed
 from core.gates import approved
 from core.identifiers import derived_id
 from core.limits import LINEAGE_NAMES_MAX, VERSIONS_PER_PACKAGE_MAX
-from core.lineage import is_first_signer, lineage_of
+from core.lineage import barred, is_first_signer, lineage_of
 from core.planning import plan_for
 from core.policy import Policy
 from core.quality import quality_failures, rests_on
@@ -45,7 +45,11 @@ def request_received(
     if stop is not None:
         return [refused(state, request, context, [stop])]
     assert policy is not None
-    lifted = lifted_for(request.package, context.tenant, context.now)
+    lineage = lineage_of(_lineage_before(state), request, context)
+    if lineage is None:
+        message = f"more than {LINEAGE_NAMES_MAX} names stand behind the package; start a new one"
+        return [refused(state, request, context, [Failure("PACKAGE_FULL", message)])]
+    lifted = lifted_for(request.package, context.tenant, context.now, behind=barred(lineage))
     failures = _canonical_failures(request) or quality_failures(policy, request, lifted)
     if failures:
         return [refused(state, request, context, failures)]
@@ -56,11 +60,7 @@ def request_received(
         lifted=lifted,
         exceptions=rests_on(policy, request, lifted),
     )
-    lineage = lineage_of(_lineage_before(state), request, context)
-    if lineage is None:
-        message = f"more than {LINEAGE_NAMES_MAX} names stand behind the package; start a new one"
-        return [refused(state, request, context, [Failure("PACKAGE_FULL", message)])]
-    accepted = _accepted(request, context, plan, lineage, digest)
+    accepted = _accepted(request, context, plan, lineage, lifted, digest)
     return _open(state, accepted, context)
 
 
@@ -69,7 +69,12 @@ def _lineage_before(state: ControlPointState | None) -> Lineage | None:
 
 
 def _accepted(
-    request: InterruptRequested, context: Context, plan: Plan, lineage: Lineage, digest: str
+    request: InterruptRequested,
+    context: Context,
+    plan: Plan,
+    lineage: Lineage,
+    lifted: Lifted,
+    digest: str,
 ) -> PackageAccepted:
     return PackageAccepted(
         event_id=derived_id(context.origin, "accepted"),
@@ -80,8 +85,7 @@ def _accepted(
         plan=plan,
         lineage=lineage,
         opened_event_id=derived_id(context.origin, "status:pending"),
-        deadline_lifted="outside_sla"
-        in lifted_for(request.package, context.tenant, context.now).by_kind,
+        deadline_lifted=lifted.has("outside_sla"),
         occurred_at=context.now,
     )
 

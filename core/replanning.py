@@ -12,6 +12,7 @@ from core.escalation import after, decide_by, until_eligible
 from core.exceptions import lifted_for
 from core.facts import status_changed, task_changed
 from core.identifiers import derived_id
+from core.lineage import barred
 from core.planning import WITHOUT_PEOPLE, plan_for
 from core.policy import Policy
 from core.quality import rests_on
@@ -80,7 +81,8 @@ def _plan(state: ControlPointState, context: Context) -> Plan:
     assert accepted is not None and policy is not None
     request, before = accepted.request, accepted.plan
     signed = accepted.lineage.first_signer not in accepted.lineage.claimed
-    lifted = lifted_for(request.package, context.tenant, context.now)
+    behind = barred(accepted.lineage)
+    lifted = lifted_for(request.package, context.tenant, context.now, behind=behind)
     exceptions = dict.fromkeys([*before.exceptions, *rests_on(policy, request, lifted)])
     plan = plan_for(policy, request, signed=signed, lifted=lifted, exceptions=list(exceptions))
     if plan.mode in WITHOUT_PEOPLE and plan.mode != before.mode:
