@@ -321,6 +321,17 @@ def test_outside_the_sla_the_packages_deadline_does_not_count() -> None:
     ] == due  # fmt: skip
 
 
+@pytest.mark.parametrize("approver", ["r.boss", e.REQUESTER, "r.twin"])
+def test_nobody_excepts_their_own_package(approver: str) -> None:
+    """An exception granted at another package by who stands behind this one, under whatever id,
+    lifts nothing here: separation of duties is by this package's lineage."""
+    own = granted(kind="missing_evidence", approver_id=approver)
+    twin = somebody("r.twin", linked_identities=["r.boss"])
+    world = World(directory=a_directory(*STAFF, twin, own))
+
+    assert "PACKAGE_INCOMPLETE" == code(world.send(_bare()))
+
+
 # --- what rests on an exception ---
 
 
