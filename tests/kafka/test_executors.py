@@ -30,6 +30,7 @@ from tests import examples as e
 from tests.support.deployment import Deployment
 from tests.support.eventually import eventually
 from tests.support.service import Service
+from tests.unit.demo.permits import memory_args, payment_args
 
 MEMORY, PAYMENTS = "memory-store", "payments"
 SESSION_MS = "6000"
@@ -113,27 +114,6 @@ def approved(deployment: Deployment, number: int, tool: str | None, args: Any) -
     assert getattr(answer, "decision", None) == "approve", answer
 
 
-def a_payment(number: int = 1, **over: Any) -> dict[str, Any]:
-    """The arguments of a payment."""
-    form = {"payment_id": f"PAY-{number}", "payee": "ACME", "amount": "120.50", "currency": "EUR"}
-    return form | over
-
-
-def a_memory(number: int = 1, **over: Any) -> dict[str, Any]:
-    """The arguments of a memory write."""
-    form: dict[str, Any] = {
-        "package_id": f"mem-{number}",
-        "proposed_memory": "Prefers letters to mail.",
-        "subject_type": "customer",
-        "subject_id": "123",
-        "source_refs": ["call:9"],
-        "sensitivity": "personal",
-        "retention": "2y",
-        "proposed_by": e.AGENT,
-    }
-    return form | over
-
-
 def receipts(deployment: Deployment) -> list[Receipt]:
     """What executors reported."""
     return deployment.records("tool-execution", Receipt)
@@ -159,7 +139,7 @@ def verdicts(deployment: Deployment) -> list[str]:
 def test_an_approved_payment_is_made_once_and_recorded(ready: Deployment) -> None:
     """By a process that a user starts; the ledger names the grant and who approved it."""
     executor = started(ready, "payments", PAYMENTS)
-    approved(ready, 1, "payment.execute", a_payment())
+    approved(ready, 1, "payment.execute", payment_args())
 
     (receipt,) = eventually(lambda: receipts(ready))
 
@@ -175,7 +155,7 @@ def test_an_approved_payment_is_made_once_and_recorded(ready: Deployment) -> Non
 def test_malformed_arguments_fail_by_the_name_of_their_field(ready: Deployment) -> None:
     """They were approved, and still nothing is paid."""
     started(ready, "payments", PAYMENTS)
-    approved(ready, 1, "payment.execute", a_payment(amount=120.5))
+    approved(ready, 1, "payment.execute", payment_args(amount=120.5))
 
     (receipt,) = eventually(lambda: receipts(ready))
 
@@ -187,9 +167,9 @@ def test_malformed_arguments_fail_by_the_name_of_their_field(ready: Deployment) 
 def test_a_memory_is_stored_superseded_and_revoked(ready: Deployment) -> None:
     """With its provenance; revoking reports the grant's outcome as reversed."""
     started(ready, "memory_store", MEMORY)
-    approved(ready, 1, "memory.write", a_memory(1))
+    approved(ready, 1, "memory.write", memory_args(1))
     eventually(lambda: receipts(ready))
-    approved(ready, 2, None, a_memory(2, supersedes="mem-1"))
+    approved(ready, 2, None, memory_args(2, supersedes="mem-1"))
     eventually(lambda: len(receipts(ready)) == 2)
     store = MemoryStore(file_of(ready, "memory_store"))
     old, new = store.rows()
@@ -228,7 +208,7 @@ def test_killed_after_the_act_it_pays_once_and_reports_the_truth(
 ) -> None:
     """The next life finds the grant in the ledger: executed, for the attempt that paid."""
     dying = started(ready, "payments", PAYMENTS, dies_at=dies_at)
-    approved(ready, 1, "payment.execute", a_payment())
+    approved(ready, 1, "payment.execute", payment_args())
     assert dying.wait_ended() < 0
     assert len(receipts(ready)) == (dies_at == "after receipt")
 
@@ -247,7 +227,7 @@ def test_killed_after_the_act_it_pays_once_and_reports_the_truth(
 def test_killed_before_the_act_it_is_a_doubt_for_people(ready: Deployment) -> None:
     """The next life cannot know; it asks, and does not pay."""
     dying = started(ready, "payments", PAYMENTS, dies_at="after take")
-    approved(ready, 1, "payment.execute", a_payment())
+    approved(ready, 1, "payment.execute", payment_args())
     assert dying.wait_ended() < 0
 
     started(ready, "payments", PAYMENTS)
@@ -264,7 +244,7 @@ def test_a_second_executor_loses(ready: Deployment) -> None:
     other = "payments-2"
     ready.add_key(other, executor_id=other, tools=["payment.*"], tenant_ids=[e.TENANT])
     dying = started(ready, "payments", PAYMENTS, dies_at="after take")
-    approved(ready, 1, "payment.execute", a_payment())
+    approved(ready, 1, "payment.execute", payment_args())
     assert dying.wait_ended() < 0
     grants = trusted_keys(str(ready.settings.grant_trusted_keys))
     guard = ExecutorGuard(ready.kafka, other, ready.key(other), grants.current)
@@ -281,7 +261,7 @@ def test_a_second_executor_loses(ready: Deployment) -> None:
 
 def test_a_denial_is_recorded_and_found_again(ready: Deployment) -> None:
     """ToolDenied stands in the journal; what an attempt said is found, if its own key signed it."""
-    approved(ready, 1, "payment.execute", a_payment())
+    approved(ready, 1, "payment.execute", payment_args())
     gate = eventually(lambda: gate_of(ready, "opened"))
     grants = trusted_keys(str(ready.settings.grant_trusted_keys))
     guard = ExecutorGuard(ready.kafka, PAYMENTS, ready.key(PAYMENTS), grants.current)

@@ -12,6 +12,27 @@ from schemas.canonical import action_digest, canonical_json
 from tests import examples as e
 
 
+def memory_args(number: int = 1, **over: Any) -> dict[str, Any]:
+    """A memory as its canonical arguments have it: nothing that is null."""
+    form: dict[str, Any] = {
+        "package_id": f"mem-{number}",
+        "proposed_memory": "Prefers letters to mail.",
+        "subject_type": "customer",
+        "subject_id": "123",
+        "source_refs": ["call:9"],
+        "sensitivity": "personal",
+        "retention": "2y",
+        "proposed_by": e.AGENT,
+    }
+    return form | over
+
+
+def payment_args(number: int = 1, **over: Any) -> dict[str, Any]:
+    """The arguments of a payment."""
+    form = {"payment_id": f"PAY-{number}", "payee": "ACME", "amount": "120.50", "currency": "EUR"}
+    return form | over
+
+
 def a_permit(
     number: int, tool: str, effect: str, args: Mapping[str, Any], *, tenant: str = e.TENANT
 ) -> Permit:

@@ -10,27 +10,12 @@ import pytest
 from deploy.demo.memory_store import MemoryStore, main
 from producers.guard import NotDone, Permit
 from tests import examples as e
-from tests.unit.demo.permits import a_permit
-
-
-def memory(number: int = 1, **over: Any) -> dict[str, Any]:
-    """A memory as its canonical arguments have it: nothing that is null."""
-    form: dict[str, Any] = {
-        "package_id": f"mem-{number}",
-        "proposed_memory": "Prefers letters to mail.",
-        "subject_type": "customer",
-        "subject_id": "123",
-        "source_refs": ["call:9"],
-        "sensitivity": "personal",
-        "retention": "2y",
-        "proposed_by": e.AGENT,
-    }
-    return form | over
+from tests.unit.demo.permits import a_permit, memory_args
 
 
 def a_write(number: int = 1, *, tenant: str = e.TENANT, **over: Any) -> Permit:
     """An approved memory write."""
-    args = memory(number, **over)
+    args = memory_args(number, **over)
     return a_permit(number, "memory.write", "memory_write", args, tenant=tenant)
 
 
@@ -107,7 +92,7 @@ def test_a_superseded_memory_is_not_superseded_again(store: MemoryStore) -> None
 def test_another_effect_is_no_memory(store: MemoryStore) -> None:
     """The grant must say memory_write."""
     with pytest.raises(NotDone, match="effect_type"):
-        store.write(a_permit(1, "memory.write", "payment", memory()))
+        store.write(a_permit(1, "memory.write", "payment", memory_args()))
 
 
 def test_a_memory_is_revoked_once_and_kept(store: MemoryStore) -> None:

@@ -10,18 +10,12 @@ import pytest
 from deploy.demo.payments import Ledger, main
 from producers.guard import NotDone, Permit
 from tests import examples as e
-from tests.unit.demo.permits import a_permit
+from tests.unit.demo.permits import a_permit, payment_args
 
 
 def a_payment(number: int = 1, **over: Any) -> Permit:
     """An approved payment."""
-    form: dict[str, Any] = {
-        "payment_id": f"PAY-{number}",
-        "payee": "ACME GmbH",
-        "amount": "120.50",
-        "currency": "EUR",
-    }
-    return a_permit(number, "payment.execute", "payment", form | over)
+    return a_permit(number, "payment.execute", "payment", payment_args(number, **over))
 
 
 @pytest.fixture
@@ -34,7 +28,7 @@ def test_a_payment_is_entered_once_a_grant(ledger: Ledger) -> None:
     first, again = ledger.pay(a_payment()), ledger.pay(a_payment())
 
     [row] = ledger.rows()
-    assert (row["payee"], row["amount"], row["currency"]) == ("ACME GmbH", "120.50", "EUR")
+    assert (row["payee"], row["amount"], row["currency"]) == ("ACME", "120.50", "EUR")
     assert (row["grant_id"], row["approvers"]) == ("grant-1", [e.REVIEWER])
     assert first == again == ledger.recall("grant-1")
     assert ledger.recall("grant-2") is None
