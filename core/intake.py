@@ -14,7 +14,7 @@ from core.exceptions import Lifted, lifted_for
 from core.facts import status_changed, task_changed
 from core.gates import approved
 from core.identifiers import derived_id
-from core.limits import LINEAGE_NAMES_MAX, VERSIONS_PER_PACKAGE_MAX
+from core.limits import EXCEPTIONS_USED_MAX, LINEAGE_NAMES_MAX, VERSIONS_PER_PACKAGE_MAX
 from core.lineage import barred, is_first_signer, lineage_of
 from core.planning import plan_for
 from core.policy import Policy
@@ -53,13 +53,12 @@ def request_received(
     failures = _canonical_failures(request) or quality_failures(policy, request, lifted)
     if failures:
         return [refused(state, request, context, failures)]
-    plan = plan_for(
-        policy,
-        request,
-        signed=context.signer is not None,
-        lifted=lifted,
-        exceptions=rests_on(policy, request, lifted),
-    )
+    exceptions = rests_on(policy, request, lifted)
+    if len(exceptions) > EXCEPTIONS_USED_MAX:
+        message = f"it would rest on more than {EXCEPTIONS_USED_MAX} exceptions; revoke some"
+        return [refused(state, request, context, [Failure("PACKAGE_FULL", message)])]
+    signed = context.signer is not None
+    plan = plan_for(policy, request, signed=signed, lifted=lifted, exceptions=exceptions)
     accepted = _accepted(request, context, plan, lineage, lifted, digest)
     return _open(state, accepted, context)
 

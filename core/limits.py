@@ -34,6 +34,10 @@ EXCEPTIONS_PER_PACKAGE_MAX: Final = 16
 """Policy exceptions granted at one package."""
 EXCEPTION_CHARS_KEPT_MAX: Final = 2_000
 """Of each text of such an exception; its decision has them whole, and a state must fit a record."""
+EXCEPTIONS_USED_MAX: Final = 64
+"""Policy exceptions a plan rests on; with those granted at the package itself, a decision lists all."""
+RECUSED_MAX: Final = 256
+"""Reviewers who stepped aside; as long as a list of ids may be."""
 TASK_KEYS_PER_PACKAGE_MAX: Final = 512
 """Commands about the review task: comments must not use up the keys that decisions need."""
 REFUSALS_KEPT_MAX: Final = 8

@@ -12,6 +12,7 @@ from core.escalation import after, decide_by, until_eligible
 from core.exceptions import lifted_for
 from core.facts import status_changed, task_changed
 from core.identifiers import derived_id
+from core.limits import EXCEPTIONS_USED_MAX
 from core.lineage import barred
 from core.planning import WITHOUT_PEOPLE, plan_for
 from core.policy import Policy
@@ -31,15 +32,18 @@ def replanned(state: ControlPointState, context: Context) -> list[Event]:
         or policy.policy_version == accepted.plan.policy_version
     ):
         return []
+    plan = _plan(state, context)
+    if plan is None:
+        return []
     origin = f"{context.origin}/replanned"
     event = PackageReplanned(
         event_id=derived_id(origin, "replanned"),
         tenant_id=state.tenant_id,
         decision_package_id=state.decision_package_id,
-        plan=_plan(state, context),
+        plan=plan,
         occurred_at=context.now,
     )
-    waited = state.decide_by_source == OBJECTION_WINDOW and event.plan.mode != "on_the_loop"
+    waited = state.decide_by_source == OBJECTION_WINDOW and plan.mode != "on_the_loop"
     events: list[Event] = [event]
     if waited:
         events.append(_time_to_decide(after(state, events), policy, context, origin=origin))
@@ -76,7 +80,8 @@ def _time_to_decide(
     )
 
 
-def _plan(state: ControlPointState, context: Context) -> Plan:
+def _plan(state: ControlPointState, context: Context) -> Plan | None:
+    """The plan under today's policy; None: it would rest on more than a decision can list."""
     accepted, policy = state.accepted, context.tenant.policy
     assert accepted is not None and policy is not None
     request, before = accepted.request, accepted.plan
@@ -84,6 +89,8 @@ def _plan(state: ControlPointState, context: Context) -> Plan:
     behind = barred(accepted.lineage)
     lifted = lifted_for(request.package, context.tenant, context.now, behind=behind)
     exceptions = dict.fromkeys([*before.exceptions, *rests_on(policy, request, lifted)])
+    if len(exceptions) > EXCEPTIONS_USED_MAX:
+        return None
     plan = plan_for(policy, request, signed=signed, lifted=lifted, exceptions=list(exceptions))
     if plan.mode in WITHOUT_PEOPLE and plan.mode != before.mode:
         return plan.model_copy(update={"mode": "in_the_loop"})

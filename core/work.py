@@ -23,6 +23,7 @@ from core.context import Context, Event
 from core.deferral import resumed
 from core.escalation import after, until_eligible
 from core.facts import task_changed
+from core.limits import RECUSED_MAX
 from core.needs import Act
 from core.refusals import key_answered
 from core.standing import claim_of, other_version, out_of_time, refusal_of
@@ -84,8 +85,12 @@ def _failures(
     found = failures(state, claim_of(command, act, context), context.tenant, context.now)
     held_by_other = _held_by_other(state, command, context)
     match command.action:
-        case "claim" | "present" | "recuse":
+        case "claim" | "present":
             return found
+        case "recuse":
+            if len(state.recused) >= RECUSED_MAX:
+                message = f"{RECUSED_MAX} reviewers have stepped aside; send a new package"
+                found.append(Failure("PACKAGE_FULL", message))
         case "release":
             if held_by_other:
                 found += _may_assign(state, command, context, found)
