@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from core.directory import DirectoryRecord, DirectoryRefused
+from core.limits import EXCEPTIONS_USED_MAX
 from core.step import Step
 from schemas.directory import PolicyExceptionChanged
 from schemas.events import HumanDecisionEvent, InterruptStatusChanged
@@ -374,3 +375,14 @@ def test_exceptions_on_record_are_listed() -> None:
     world.send(decides("r.lind"))
 
     assert ["exc-1"] == world.last(HumanDecisionEvent).exceptions_used
+
+
+def test_a_package_rests_on_no_more_exceptions_than_a_decision_can_list() -> None:
+    """More than fit on a decision are refused at intake: none is used without being named."""
+    many = [granted(f"exc-{number}") for number in range(EXCEPTIONS_USED_MAX + 1)]
+
+    _, full = _intake(*many)
+    _, fits = _intake(*many[1:])
+
+    assert "PACKAGE_FULL" == code(full)
+    assert "recorded" == fits.verdict

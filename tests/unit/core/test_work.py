@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from core.limits import RECUSED_MAX
 from core.step import Step
 from schemas.directory import Absence, ReviewerCapChanged
 from schemas.events import HumanDecisionEvent, ReviewTaskEvent
@@ -303,3 +304,12 @@ def _cap(reviewer_id: str) -> ReviewerCapChanged:
         event_id="cap-1", tenant_id=e.TENANT, reviewer_id=reviewer_id,
         capped_until=e.at(HOUR), decided=30, occurred_at=e.NOW,
     )  # fmt: skip
+
+
+def test_no_crowd_of_recusals_breaks_the_record() -> None:
+    """As many as the state can hold step aside; the next is told PACKAGE_FULL."""
+    world = open_world()
+    crowd = [f"r.{number}" for number in range(RECUSED_MAX)]
+    world.state = world.now.model_copy(update={"recused": crowd})
+
+    assert ["PACKAGE_FULL"] == codes(world.send(works("r.lind", "recuse")))
