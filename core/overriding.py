@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from core.actions import digest_of
 from core.authority import Claim, Failure, failures, identities_of, personal_failures
@@ -151,28 +151,39 @@ def _tool_failures(
         message = "override_tool_call.args_json is not RFC 8785 canonical JSON; canonicalise it"
         return [Failure("ARGS_NOT_CANONICAL", message)]
     row = tool_row(policy, call.tool_name)
-    if row is None:
-        return []
-    found = []
-    if row.effect_type != call.effect_type:
+    found = _unfit_for(state, call, [command.reviewer_id], context)
+    if row is not None and row.effect_type != call.effect_type:
         message = (
             f"tool {call.tool_name} has the effect {row.effect_type}, not {call.effect_type}; "
             "declare the effect of the policy's table"
         )
-        found.append(Failure("EFFECT_MISMATCH", message))
-    reviewer = context.tenant.reviewer(command.reviewer_id, context.now)
-    assert reviewer is not None
-    asked = {row.min_reviewer_role} if row.min_reviewer_role else set()
-    assert state.accepted is not None
-    if risk_rank(row.min_risk) >= risk_rank("high"):
+        found.insert(0, Failure("EFFECT_MISMATCH", message))
+    return found
+
+
+def _unfit_for(
+    state: ControlPointState, call: ToolCall, people: Iterable[str], context: Context
+) -> list[Failure]:
+    """MISSING_ROLE, RISK_ABOVE_LIMIT: what the overriding tool asks of who overrides and of who
+    confirms, beyond what the package asks. A grave tool, or one that the table does not know, is
+    for higher authority at whatever risk the package is."""
+    policy = context.tenant.policy
+    assert state.accepted is not None and policy is not None
+    row, found = tool_row(policy, call.tool_name), []
+    asked = {row.min_reviewer_role} if row is not None and row.min_reviewer_role else set()
+    if row is None or risk_rank(row.min_risk) >= risk_rank("high"):
         asked.add(override_role(state.accepted.plan))
-    for role in sorted(role for role in asked if role is not None):
-        if not any(meets_role(policy.role_order, held, role) for held in reviewer.roles):
-            message = f"tool {call.tool_name} asks for the role {role}, which {reviewer.reviewer_id} lacks"
-            found.append(Failure("MISSING_ROLE", message))
-    if risk_rank(row.min_risk) > risk_rank(reviewer.max_risk_level):
-        message = f"tool {call.tool_name} has the risk {row.min_risk}, above the reviewer's ceiling"
-        found.append(Failure("RISK_ABOVE_LIMIT", message))
+    for name in people:
+        reviewer = context.tenant.reviewer(name, context.now)
+        if reviewer is None:
+            continue  # that is a failure of its own
+        for role in sorted(asked):
+            if not any(meets_role(policy.role_order, held, role) for held in reviewer.roles):
+                message = f"tool {call.tool_name} asks for the role {role}, which {name} lacks"
+                found.append(Failure("MISSING_ROLE", message))
+        if row is not None and risk_rank(row.min_risk) > risk_rank(reviewer.max_risk_level):
+            message = f"tool {call.tool_name} has the risk {row.min_risk}, above {name}'s ceiling"
+            found.append(Failure("RISK_ABOVE_LIMIT", message))
     return found
 
 
@@ -219,6 +230,9 @@ def _confirmation_failures(
     """The authority of an override, held by another person, whose author still holds it too."""
     tenant, claim = context.tenant, claim_of(command, "override", context)
     found = failures(state, claim, tenant, context.now)
+    call = pending.record.override_tool_call
+    assert call is not None
+    found += _unfit_for(state, call, sorted(claim.persons), context)
     people = identities_of(claim.persons, tenant)
     if people & identities_of(pending.by.persons, tenant):
         message = "who overrode does not confirm it; another person of that authority must"
@@ -234,9 +248,13 @@ def _confirmation_failures(
 
 
 def _still_stands(state: ControlPointState, pending: PendingOverride, context: Context) -> bool:
-    by = pending.by
+    by, call = pending.by, pending.record.override_tool_call
     claim = Claim(by.reviewer_id, "override", None, by.kid, by.sid)
-    return not personal_failures(state, claim, context.tenant, context.now)
+    assert call is not None
+    return not (
+        personal_failures(state, claim, context.tenant, context.now)
+        or _unfit_for(state, call, by.persons, context)
+    )
 
 
 def _nothing_opens(
