@@ -9,6 +9,7 @@ import pytest
 from core.grants import grant_claims
 from core.step import Step
 from schemas.events import HumanDecisionEvent, ReviewTaskEvent, ToolGateEvent
+from schemas.requests import ToolCall
 from tests import examples as e
 from tests.unit.core.rulebook import (
     WARNING,
@@ -286,3 +287,47 @@ def test_a_confirmation_says_what_an_approval_must_say() -> None:
 
     assert ["COMMENT_REQUIRED"] == codes(_confirms(world, comment=None))
     assert ["opened"] == gates([_confirms(world)])
+
+
+def _closing_the_site() -> tuple[World, ToolCall]:
+    """A package of medium risk whose override, by the head, is a critical action."""
+    tools = [
+        *e.a_policy_form()["tools"],
+        {"tool": "site.close", "effect_type": "closure", "min_risk": "critical"},
+    ]
+    call = another_call(tool_name="site.close", effect_type="closure")
+    low = somebody("r.low", "head_of_enforcement", max_risk_level="high")
+    world = open_world(a_policy(policy_version="8", tools=tools), low, **medium())
+    assert _overrides(world, override_tool_call=call).verdict == "recorded"
+    return world, call
+
+
+@pytest.mark.parametrize(
+    ("who", "wanted"), [("r.lind", "MISSING_ROLE"), ("r.low", "RISK_ABOVE_LIMIT")]
+)
+def test_the_confirmation_has_the_authority_for_the_overriding_tool(who: str, wanted: str) -> None:
+    """What the tool asks of who overrides, it asks of the second person too."""
+    world, call = _closing_the_site()
+
+    assert [wanted] == codes(_confirms(world, who, action_digest=e.digest_of(call)))
+    assert ["opened"] == gates([_confirms(world, action_digest=e.digest_of(call))])
+
+
+def test_an_unlisted_tool_takes_higher_authority() -> None:
+    """Grave as it is, it is for the first escalation role, at whatever risk the package is."""
+    call = another_call(tool_name="mail.send", effect_type="mail")
+    world = open_world(**medium())
+
+    assert ["MISSING_ROLE"] == codes(_overrides(world, "r.lind", override_tool_call=call))
+    _overrides(world, override_tool_call=call)
+    assert ["MISSING_ROLE"] == codes(_confirms(world, "r.lind", action_digest=e.digest_of(call)))
+
+
+def test_an_author_who_lost_the_tools_authority_takes_the_override_along() -> None:
+    """A head who became a senior reviewer meanwhile no longer stands behind a critical action."""
+    world, call = _closing_the_site()
+    world.apply(somebody("r.head"))
+
+    step = _confirms(world, action_digest=e.digest_of(call))
+
+    assert ["DECISION_NOT_ALLOWED"] == codes(step)
