@@ -92,7 +92,7 @@ def test_the_tour_runs_as_it_is_written(servers: TestServers, tmp_path: Path) ->
     for wanted in (
         "no errors",
         "notice-1: open, waits for senior_reviewer",
-        "may approve: r.okafor",
+        "may approve: r.boss, r.haas, r.okafor",
         "notice-1: approve recorded, final",
         "notice-1: decided with approve",
         "complete: every question has its answer",
