@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypedDict
 
 from core.jwk import TrustedKey, TrustedKeys
 from core.jws import BadToken, b64url, verify
@@ -32,6 +33,8 @@ LIFETIME_MAX: Final = timedelta(minutes=10)
 SKEW_MAX: Final = timedelta(seconds=60)
 """How far a signer's clock may be ahead of the broker's."""
 _SID_CHARS_MAX: Final = 256
+_AMR_MAX: Final = 16
+_AMR: Final = re.compile(r"[A-Za-z0-9._:/-]{1,64}")
 
 SignerKind = Literal["agent", "reviewer", "gateway", "executor"]
 
@@ -41,8 +44,9 @@ class Signer:
     """Who signed a record, as proven by its key.
 
     subject: the agent, reviewer or executor. sid: digest of the session, through a gateway; the
-    session's own name stays out of the log. tools: the patterns of the tools whose grants an
-    executor may take.
+    session's own name stays out of the log. auth_time, amr: when and how (RFC 8176) the person
+    logged in for it, as the gateway says. tools: the patterns of the tools whose grants an executor
+    may take.
     """
 
     kid: str
@@ -51,6 +55,8 @@ class Signer:
     tenant_id: str
     sid: str | None = None
     tools: tuple[str, ...] = ()
+    auth_time: datetime | None = None
+    amr: tuple[str, ...] = ()
 
 
 class Unauthenticated(Exception):
@@ -163,11 +169,10 @@ def _expected(record: Record) -> _Expected:
 
 def _signer(key: TrustedKey, claims: Mapping[str, Any], expected: _Expected) -> Signer:
     """The signer, once key, claims and record agree on who and for which tenant."""
-    sub, tenant_id, sid = claims.get("sub"), claims.get("tenant_id"), claims.get("sid")
+    sub, tenant_id = claims.get("sub"), claims.get("tenant_id")
     if not isinstance(sub, str) or not isinstance(tenant_id, str):
         raise Unauthenticated("the claims sub and tenant_id are missing")
-    if sid is not None and not (isinstance(sid, str) and 0 < len(sid) <= _SID_CHARS_MAX):
-        raise Unauthenticated(f"the claim sid must be text of 1 to {_SID_CHARS_MAX} characters")
+    session = session_of(key.kid, claims)
     kind, subject = _role(key, expected.typ)
     if subject is not None and sub != subject:
         raise Unauthenticated("the key does not belong to the claimed sub")
@@ -175,19 +180,44 @@ def _signer(key: TrustedKey, claims: Mapping[str, Any], expected: _Expected) -> 
         raise Unauthenticated("the claim sub is not who the record says sent it")
     if tenant_id not in key.tenant_ids:
         raise Unauthenticated("the key is not entitled to the claimed tenant_id")
-    return Signer(
+    signer = Signer(
         kid=key.kid,
         kind=kind,
         subject=sub,
         tenant_id=tenant_id,
-        sid=session_digest(key.kid, sid) if kind == "gateway" and sid is not None else None,
         tools=key.tools if kind == "executor" else (),
     )
+    return replace(signer, **session) if kind == "gateway" else signer
 
 
-def session_digest(kid: str, sid: str) -> str:
-    """What stands for a gateway's session in the log: 32 hex digits."""
-    return hashlib.sha256(f"{kid}\x00{sid}".encode()).hexdigest()[:32]
+class SessionClaims(TypedDict):
+    """What a gateway says of the session it signs in; the fields of Signer."""
+
+    sid: str | None
+    auth_time: datetime | None
+    amr: tuple[str, ...]
+
+
+def session_of(kid: str, claims: Mapping[str, Any]) -> SessionClaims:
+    """The session claims of a token. `sid` is digested: 32 hex digits stand for it in the log.
+
+    Raises Unauthenticated when one is not what OpenID Connect says it is.
+    """
+    sid, amr = claims.get("sid"), claims.get("amr", [])
+    if sid is not None and not (isinstance(sid, str) and 0 < len(sid) <= _SID_CHARS_MAX):
+        raise Unauthenticated(f"the claim sid must be text of 1 to {_SID_CHARS_MAX} characters")
+    if not (
+        isinstance(amr, list)
+        and len(amr) <= _AMR_MAX
+        and all(isinstance(one, str) and _AMR.fullmatch(one) for one in amr)
+    ):
+        raise Unauthenticated("the claim amr must be a short list of methods (RFC 8176)")
+    digest = hashlib.sha256(f"{kid}\x00{sid}".encode()).hexdigest()[:32]
+    return {
+        "sid": digest if sid is not None else None,
+        "auth_time": _instant(claims, "auth_time") if "auth_time" in claims else None,
+        "amr": tuple(amr),
+    }
 
 
 def _role(key: TrustedKey, typ: str) -> tuple[SignerKind, str | None]:
@@ -211,6 +241,8 @@ def _check_times(claims: Mapping[str, Any], append_time: datetime) -> None:
         raise Unauthenticated("iat is in the future; set the signer's clock")
     if append_time >= expires:
         raise Unauthenticated("the signature had expired when the record arrived; sign it again")
+    if "auth_time" in claims and _instant(claims, "auth_time") > append_time + SKEW_MAX:
+        raise Unauthenticated("the login is in the future (auth_time); set the gateway's clock")
     if "nbf" in claims and _instant(claims, "nbf") > append_time + SKEW_MAX:
         raise Unauthenticated("the signature is not valid yet (nbf)")
 

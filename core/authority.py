@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from core.directory import TenantContext
@@ -40,11 +40,19 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """A login at an identity provider that a gateway vouches for: when, and how (RFC 8176)."""
+
+    auth_time: datetime | None
+    amr: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """What a person wants to do at a control point, and the credential that shows who it is.
 
-    kid: thumbprint of the key that signed. sid: the session, where the key is a gateway's; a
-    personal key has none. Both None: unsigned, where that is allowed.
+    kid: thumbprint of the key that signed. sid, session: where the key is a gateway's; a personal
+    key has none. All None: unsigned, where that is allowed.
     """
 
     reviewer_id: str
@@ -52,6 +60,7 @@ class Claim:
     on_behalf_of: str | None = None
     kid: str | None = None
     sid: str | None = None
+    session: Session | None = None
 
     @property
     def persons(self) -> frozenset[str]:
@@ -63,7 +72,7 @@ def failures(
     state: ControlPointState, claim: Claim, tenant: TenantContext, now: datetime
 ) -> list[Failure]:
     """Every personal rule that fails, from UNKNOWN_REVIEWER to NOT_ASSIGNEE, in order, and at its
-    end DECISION_NOT_ALLOWED for who has decided enough for this hour."""
+    end DECISION_NOT_ALLOWED for who has decided enough for this hour, or whose session does not do."""
     found = personal_failures(state, claim, tenant, now)
     reviewer = tenant.reviewer(claim.reviewer_id, now)
     until = is_absent(reviewer, now) if reviewer is not None else None
@@ -88,7 +97,31 @@ def failures(
             f"the policy allows; decide again after {cap.capped_until.isoformat()}"
         )
         found.append(Failure("DECISION_NOT_ALLOWED", message))
+    if claim.session is not None and claim.act not in _BRAKES:
+        assert state.accepted is not None
+        found += _session_failures(claim.session, state.accepted.plan, now)
     return found
+
+
+def _session_failures(session: Session, plan: Plan, now: datetime) -> list[Failure]:
+    """DECISION_NOT_ALLOWED for what came through a gateway and is not enough here. The sender is
+    proven, and may do other things with this very key: so it is not UNAUTHENTICATED."""
+    said: str | None = None
+    missing = [method for method in plan.session_amr if method not in session.amr]
+    if plan.personal_keys:
+        said = (
+            f"at {plan.effective_risk} risk the policy takes only keys of one's own, not a "
+            "gateway's; sign with your personal key"
+        )
+    elif missing:
+        said = f"the session's login lacks {', '.join(missing)} (amr); log in again with it"
+    elif plan.session_max_age_s is not None and session.auth_time is None:
+        said = "the gateway does not say when you logged in (auth_time); it must, here"
+    elif plan.session_max_age_s is not None and session.auth_time is not None:
+        end = session.auth_time + timedelta(seconds=plan.session_max_age_s)
+        if now > end:
+            said = f"the session was too old since {end.isoformat()}; log in again"
+    return [Failure("DECISION_NOT_ALLOWED", said)] if said else []
 
 
 def holder_of(state: ControlPointState, now: datetime) -> str | None:

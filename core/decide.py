@@ -144,6 +144,8 @@ def _parked_or_refused(
         signer_kind=kind if signer else None,
         kid=signer.kid if signer else None,
         sid=signer.sid if signer else None,
+        auth_time=signer.auth_time if signer else None,
+        amr=list(signer.amr) if signer else [],
         park_until=context.now + context.park_ttl,
     )
 

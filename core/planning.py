@@ -147,6 +147,9 @@ def plan_for(
         exception_max_s=terms.exception_max,
         calendar=_calendar(policy, terms.calendar),
         exceptions=list(exceptions),
+        personal_keys=risk in terms.personal_keys,
+        session_max_age_s=terms.session_max_age,
+        session_amr=terms.session_amr,
     )
 
 

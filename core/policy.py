@@ -43,6 +43,8 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Stretch = Annotated[tuple[int, int], BeforeValidator(stretch)]
 """Written as `09:00-17:00`; held in minutes after midnight."""
 Priority = Annotated[int, Field(ge=0, le=9)]
+SessionAmr = Annotated[list[Annotated[Line, Field(max_length=64)]], Field(max_length=16)]
+"""Methods of RFC 8176, such as `mfa`, `hwk`, `otp`: a session must show all of them."""
 Reopening = Literal["allow", "exception"]
 """Whether a package may reopen a closed one by itself, or only under a policy exception."""
 
@@ -96,6 +98,9 @@ class Defaults(_Part):
     exception_max: Duration = 30 * 86400
     reopening: Reopening = "allow"
     decisions_per_hour_max: Annotated[int, Field(ge=1)] | None = None
+    personal_keys: list[RiskLevel] = ["critical"]
+    session_max_age: Duration | None = None
+    session_amr: SessionAmr = []
 
 
 class Calendar(_Part):
@@ -155,6 +160,9 @@ class Rule(_Part):
     exception_max: Duration | None = None
     reopening: Reopening | None = None
     decisions_per_hour_max: Annotated[int, Field(ge=1)] | None = None
+    personal_keys: list[RiskLevel] | None = None
+    session_max_age: Duration | None = None
+    session_amr: SessionAmr | None = None
 
 
 class Policy(_Part):

@@ -54,6 +54,8 @@ def decision_recorded(
         "presented_digest": shown.presented_digest if shown else None,
         "kid": context.signer.kid if context.signer else None,
         "sid": context.signer.sid if context.signer else None,
+        "auth_time": context.signer.auth_time if context.signer else None,
+        "amr": list(context.signer.amr) if context.signer else [],
         "thread_id": request.thread_id,
         "checkpoint_id": request.checkpoint_id,
         "authority_transition": accepted.plan.authority_transition,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.authority import Claim, Failure
+from core.authority import Claim, Failure, Session
 from core.context import Context, Event, ReviewerCommand
 from core.needs import Act
 from core.refusals import BINDING, key_answered, refused
@@ -22,6 +22,9 @@ def claim_of(command: ReviewerCommand, act: Act, context: Context) -> Claim:
         command.on_behalf_of if isinstance(command, HumanDecisionCommand) else None,
         kid=signer.kid if signer else None,
         sid=signer.sid if signer else None,
+        session=Session(signer.auth_time, signer.amr)
+        if signer and signer.kind == "gateway"
+        else None,
     )
 
 

@@ -118,6 +118,8 @@ def _context_of(parked: CommandParked, context: Context) -> Context:
             subject=parked.signer_id,
             tenant_id=parked.tenant_id,
             sid=parked.sid,
+            auth_time=parked.auth_time,
+            amr=tuple(parked.amr),
         )
     return replace(
         context,

@@ -33,11 +33,14 @@ DELIVERY_TIMEOUT_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """In whose name records are signed. sid: the session, when the key is a gateway's."""
+    """In whose name records are signed. sid, auth_time, amr: the session, when its login was and
+    how (RFC 8176), when the key is a gateway's."""
 
     key: SigningKey
     subject: str
     sid: str | None = None
+    auth_time: datetime | None = None
+    amr: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ class Publisher:
                 jti=record_id,
                 now=moment,
                 sid=identity.sid,
+                auth_time=identity.auth_time,
+                amr=identity.amr,
             )
             headers.append((SIGNATURE, token.encode()))
         return self.publish_raw(self._config.topic(topic), key_of(record), value, headers)

@@ -58,12 +58,15 @@ class ReviewerClient:
         tenant_id: str,
         key: SigningKey | None,
         sid: str | None = None,
+        auth_time: datetime | None = None,
+        amr: Sequence[str] = (),
     ) -> None:
-        """sid: the reviewer's session, where `key` is an identity gateway's."""
+        """sid, auth_time, amr: the reviewer's session, when its login was and how (RFC 8176), where
+        `key` is an identity gateway's."""
         self._config = config
         self._reviewer_id = reviewer_id
         self._tenant_id = tenant_id
-        self._identity = Identity(key, reviewer_id, sid) if key else None
+        self._identity = Identity(key, reviewer_id, sid, auth_time, tuple(amr)) if key else None
 
     def decide(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,8 +25,13 @@ def sign_record(
     now: datetime,
     lifetime: timedelta = LIFETIME_MAX,
     sid: str | None = None,
+    auth_time: datetime | None = None,
+    amr: Sequence[str] = (),
 ) -> str:
-    """The `countersign-signature` over a record's value bytes. sid: the session, by a gateway."""
+    """The `countersign-signature` over a record's value bytes.
+
+    sid, auth_time, amr: the session, when its login was and how (RFC 8176), by a gateway.
+    """
     issued = int(now.timestamp())
     claims: dict[str, Any] = {
         "iss": sub,
@@ -41,6 +46,10 @@ def sign_record(
     }
     if sid is not None:
         claims["sid"] = sid
+    if auth_time is not None:
+        claims["auth_time"] = int(auth_time.timestamp())
+    if amr:
+        claims["amr"] = list(amr)
     return key.sign(claims, typ=typ)
 
 

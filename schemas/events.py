@@ -101,6 +101,12 @@ class HumanDecisionEvent(Record):
     sid: Line | None = Field(
         default=None, description="Digest of the gateway session it was signed in."
     )
+    auth_time: Timestamp | None = Field(
+        default=None, description="When that session began with a login, says the gateway."
+    )
+    amr: Lines = Field(
+        default=[], description="How the person logged in (RFC 8176), says the gateway."
+    )
     thread_id: Id = Field(description="The thread to resume.")
     checkpoint_id: Id | None = Field(default=None, description="The checkpoint to resume from.")
     evidence_requested: Lines = Field(default=[], description="What is missing, when asked for.")
@@ -273,6 +279,8 @@ class CommandParked(Record):
     )
     kid: Line | None = Field(default=None, description="Thumbprint of the key.")
     sid: Line | None = Field(default=None, description="Digest of the gateway session.")
+    auth_time: Timestamp | None = Field(default=None, description="When that session began.")
+    amr: Lines = Field(default=[], description="How the person logged in.")
     park_until: Timestamp = Field(description="When it stops waiting.")
 
 

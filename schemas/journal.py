@@ -50,6 +50,9 @@ class JournalContext(Record):
     draw: Count = Field(
         default=0, description="Drawn with a secret for sampling: 0 to 2^53 - 1, the lowest first."
     )
+    directory_digest: Line | None = Field(
+        default=None, description="Digest of which records of the three directories were believed."
+    )
     task_full: bool = Field(
         default=False, description="Whether the task had no room for another open interrupt."
     )
@@ -75,11 +78,17 @@ class JournalEntry(Record):
 
 
 class JournalCheckpoint(Record):
-    """A signed Merkle root over a stretch of the journal."""
+    """A signed Merkle root over a partition of the journal from its first entry on."""
 
     partition: Count = Field(description="The task.")
     size: Count = Field(description="Entries covered, from 0.")
-    root: Line = Field(description="Lower-case hex RFC 6962 root.")
+    root: Line = Field(description="Lower-case hex RFC 6962 root; leaves are the entries' values.")
     head_hash: Line = Field(description="Hash of the last entry covered.")
     occurred_at: Timestamp = Field(description="When it was made.")
-    checkpoint_jws: Text = Field(description="Signature over the other fields.")
+    checkpoint_jws: Text = Field(
+        description="Signature over the fields above and the partition's genesis."
+    )
+    frontier: Annotated[list[Line], Field(max_length=64)] = Field(
+        default=[],
+        description="Lower-case hex roots of the perfect subtrees, largest first; they make root.",
+    )

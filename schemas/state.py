@@ -106,6 +106,15 @@ class Plan(Record):
         default=None, description="When policy time counts; null: always."
     )
     exceptions: Ids = Field(default=[], description="Policy exceptions the intake rested on.")
+    personal_keys: bool = Field(
+        default=False, description="Whether deciding takes a key of one's own, not a gateway's."
+    )
+    session_max_age_s: Seconds | None = Field(
+        default=None, description="How old a gateway session may be, in seconds; null: any age."
+    )
+    session_amr: Lines = Field(
+        default=[], description="How the person must have shown who they are (RFC 8176), all of it."
+    )
 
 
 class Lineage(Record):

@@ -22,7 +22,7 @@ from core.authentication import (
     TenantMismatch,
     Unauthenticated,
     is_signed,
-    session_digest,
+    session_of,
 )
 from core.context import Context, Event, Input
 from core.directory import Directory
@@ -145,9 +145,9 @@ def _contexts(
     if kid is not None and subject is not None:
         for kind in _kinds(command):
             for tools in (("*",), ()) if kind == "executor" else ((),):
-                sid = claims.get("sid") if kind == "gateway" else None
-                session = session_digest(kid, sid) if isinstance(sid, str) else None
-                signer = Signer(kid, kind, subject, tenant_id, sid=session, tools=tools)
+                signer = Signer(kid, kind, subject, tenant_id, tools=tools)
+                if kind == "gateway":
+                    signer = replace(signer, **session_of(kid, claims))
                 yield replace(base, signer=signer)
         return
     first = events[0] if events else None
