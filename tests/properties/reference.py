@@ -13,6 +13,9 @@ DAY: Final = 86_400.0
 GRANT_VALID: Final = 48 * 3600.0
 EXECUTE_WITHIN: Final = 3600.0
 PARK_TTL: Final = 60.0
+WINDOW: Final = 3600.0
+LEASE: Final = 1800.0
+DEFER_MAX: Final = 7 * DAY
 RANKS: Final = ("reviewer", "senior_reviewer", "head_of_enforcement")
 TOP: Final = RANKS[-1]
 DONE, NOT_DONE = ("notice.sent", "tool.executed"), ("notice.failed", "tool.failed")
@@ -30,7 +33,8 @@ class Decision:
     what: str
     version: int
     key: str
-    digest_is_right: bool = True
+    action: str = "proposed"  # or: overriding, another
+    until: float | None = None  # of a deferral
 
 
 def meets(held: str, wanted: str) -> bool:
@@ -42,7 +46,7 @@ def meets(held: str, wanted: str) -> bool:
 @dataclass
 class Reference:
     plan: tuple[Slot, ...]
-    without_people: bool
+    mode: str  # in, on or out of the loop
     people: dict[str, tuple[str, str]]  # role and team of those in the directory
     barred: frozenset[str]
     version: int = 0
@@ -50,6 +54,13 @@ class Reference:
     outcome: str | None = None
     gate: str = "closed"
     in_doubt: bool = False
+    differences: set[str] = field(default_factory=set)
+    windowed: bool = False
+    deferred: bool = False
+    holder: str | None = None
+    lease: float = 0.0
+    overriding: str | None = None  # who waits for the second person
+    recused: set[str] = field(default_factory=set)
     slots: tuple[Slot, ...] = ()
     ends: float = 0.0  # of whichever clock runs: decide_by, the grant's, the execution's
     approvals: list[str] = field(default_factory=list)
@@ -63,6 +74,10 @@ class Reference:
     @property
     def is_open(self) -> bool:
         return self.status in ("pending", "escalated")
+
+    @property
+    def can_object(self) -> bool:
+        return (self.mode, self.gate) == ("on", "open")
 
     @property
     def is_final(self) -> bool:
@@ -83,10 +98,13 @@ class Reference:
         self.asked[version], self.version = complete, version
         self.status, self.outcome, self.gate = "pending", None, "closed"
         self.approvals, self.slots, self.ends = [], self.plan, now + DAY
-        if self.without_people:
+        self.deferred, self.holder, self.overriding = False, None, None
+        self.windowed = self.mode == "on"
+        if self.mode == "out":
             self._open_gate(now)
-        elif self.most(list(self.people)) < len(self.slots):
-            self._escalate(now)
+        elif self.windowed:
+            self.ends = now + WINDOW
+        self._until_eligible(now)
         waiting, self.waiting = self.waiting, []
         return ["opened", *(self.decide(decision, at, now)[0] for at, decision in waiting)]
 
@@ -97,47 +115,171 @@ class Reference:
         if self.status == "absent":
             self.waiting.append((at, d))
             return ["parked"]
-        code = self._stop(d, at)
-        if code is None and (code := self._may_not(d)) is not None:
+        if self.status == "decided":
+            return self._object_after(d)
+        code = self._stop(at, d.version, brake=d.what == "object")
+        if code is not None:
+            self.answered[d.who, d.key] = d
             return [code]
-        self.answered[d.who, d.key] = d
+        confirms = self.overriding and d.what == "approve" and d.action == "overriding"
+        code = self._may_not_confirm(d.who, at) if confirms else self._may_not(d, at)
         if code is not None:
             return [code]
-        if d.what == "approve":
-            self.approvals = [*(n for n in self.approvals if n != d.who), d.who]
-            if self.most(self.standing()) == len(self.slots):
-                self._open_gate(now)
-        else:
-            self.status, self.outcome = "decided", d.what
-            self.gate = "denied" if d.what == "reject" else "closed"
+        self.answered[d.who, d.key] = d
+        self._carry_out(d, at, now, confirms=bool(confirms))
         return ["recorded"]
 
-    def _stop(self, d: Decision, at: float) -> str | None:
-        if self.status == "expired" or (self.is_open and at > self.ends):
+    def _carry_out(self, d: Decision, at: float, now: float, *, confirms: bool) -> None:
+        if d.what == "approve":
+            self.approvals = [*(n for n in self.approvals if n != d.who), d.who]
+            self.holder = None
+            if confirms or self.most(self.standing()) == len(self.slots):
+                self._open_gate(now, "override" if confirms else "approve")
+        elif d.what == "escalate":
+            self._escalate(now)
+        elif d.what == "defer":
+            assert d.until is not None
+            self.deferred, self.holder = True, None
+            self.ends += d.until - at
+        else:
+            self.status, self.outcome, self.holder = "decided", d.what, None
+            self.gate = "denied" if d.what in ("reject", "object") else "closed"
+
+    def _object_after(self, d: Decision) -> list[str]:
+        if d.what != "object" or self.mode != "on" or self.gate not in ("open", "consumed"):
+            self.answered[d.who, d.key] = d
+            return ["NOT_OPEN"]
+        if self.gate == "consumed":
+            return ["GRANT_TAKEN"]
+        if d.version != self.version:
+            self.answered[d.who, d.key] = d
+            return ["STALE_PACKAGE_VERSION"]
+        if d.action != "proposed":
+            return ["ACTION_DIGEST_MISMATCH"]
+        if d.who not in self.people:
+            return ["UNKNOWN_REVIEWER"]
+        self.answered[d.who, d.key], self.gate = d, "revoked"
+        return ["recorded", "revoked"]
+
+    def _stop(self, at: float, version: int, *, brake: bool = False) -> str | None:
+        late = self.is_open and at > self.ends and not (brake and self.windowed)
+        if self.status == "expired" or late:
             return "TOO_LATE"
         if not self.is_open:
             return "NOT_OPEN"
-        return "STALE_PACKAGE_VERSION" if d.version != self.version else None
+        return "STALE_PACKAGE_VERSION" if version != self.version else None
 
-    def _may_not(self, d: Decision) -> str | None:
-        if not d.digest_is_right:
+    def _may_not(self, d: Decision, at: float) -> str | None:
+        if d.action != "proposed":
             return "ACTION_DIGEST_MISMATCH"
-        if d.who not in self.people:
+        brake = d.what == "object"
+        code = self._person(d.who, () if brake else tuple(s.role for s in self.slots))
+        if code is None and d.what == "approve":
+            code = self._no_seat(d.who)
+        if code is None and not brake:
+            code = self._held_by_other(d.who, at)
+        return code or self._not_offered(d, at)
+
+    def _not_offered(self, d: Decision, at: float) -> str | None:
+        refused = {
+            "object": self.mode != "on",
+            "approve": self.windowed,
+            "escalate": self.status == "escalated",
+            "defer": self.windowed or self.deferred,
+        }
+        if refused.get(d.what, False):
+            return "DECISION_NOT_ALLOWED"
+        if d.what == "defer" and d.until is None:
+            return "REASON_REQUIRED"
+        if d.what == "defer" and not at < (d.until or 0.0) <= at + DEFER_MAX:
+            return "DECISION_NOT_ALLOWED"
+        return None
+
+    def _person(self, who: str, roles: tuple[str, ...]) -> str | None:
+        """roles: one of these is asked; none: it only stops something, so nothing else is."""
+        if who not in self.people:
             return "UNKNOWN_REVIEWER"
-        if not any(meets(self.people[d.who][0], slot.role) for slot in self.slots):
-            return "MISSING_ROLE"
-        if d.who in self.barred:
-            return "SEPARATION_OF_DUTIES"
-        if d.what != "approve":
+        if not roles:
             return None
+        if not any(meets(self.people[who][0], role) for role in roles):
+            return "MISSING_ROLE"
+        if who in self.barred:
+            return "SEPARATION_OF_DUTIES"
+        return "CONFLICT_OF_INTEREST" if who in self.recused else None
+
+    def _no_seat(self, who: str) -> str | None:
         standing = self.standing()
-        if d.who in standing:
+        if who in standing:
             return "DUPLICATE_APPROVER"
-        more = self.most([*standing, d.who]) > self.most(standing)
+        more = self.most([*standing, who]) > self.most(standing)
         return None if more else "NO_OPEN_SLOT"
 
+    def _held_by_other(self, who: str, at: float) -> str | None:
+        return "NOT_ASSIGNEE" if self._holder(at) not in (None, who) else None
+
+    def _holder(self, at: float) -> str | None:
+        return self.holder if at <= self.lease else None
+
+    def override(self, who: str, version: int, at: float) -> list[str]:
+        code = self._stop(at, version) or self._person(who, (TOP,))
+        if code is None and self.overriding and not self._person(self.overriding, (TOP,)):
+            code = "DECISION_NOT_ALLOWED"
+        if code is not None:
+            return [code]
+        self.overriding = who
+        return ["recorded"]
+
+    def _may_not_confirm(self, who: str, at: float) -> str | None:
+        assert self.overriding is not None
+        code = self._person(who, (TOP,))
+        if code is None and who == self.overriding:
+            code = "SEPARATION_OF_DUTIES"
+        gone = self._person(self.overriding, (TOP,)) is not None
+        return code or ("DECISION_NOT_ALLOWED" if gone else None)
+
+    def work(self, action: str, who: str, version: int, now: float) -> list[str]:
+        roles = tuple(s.role for s in self.slots) if action == "claim" else ()
+        code = self._stop(now, version) or self._person(who, roles)
+        if code is None and action == "claim":
+            code = self._held_by_other(who, now)
+        if code is None and action == "release" and self._holder(now) is None:
+            code = "NOT_ASSIGNEE"
+        if code is not None:
+            return [code]
+        if action == "claim":
+            self.holder, self.lease = who, now + LEASE
+        elif action == "release" or self._holder(now) in (None, who):
+            self.holder = None
+        if action == "recuse":
+            self.recused.add(who)
+            self._until_eligible(now)
+        return [{"claim": "claimed", "release": "released", "recuse": "recused"}[action]]
+
+    def revoke(self, who: str, version: int, behind: list[str], now: float) -> list[str]:
+        if self.status != "decided":
+            return ["UNKNOWN_GRANT"]
+        if version != self.version:
+            return ["STALE_PACKAGE_VERSION"]
+        if not self.has_grant:
+            return ["UNKNOWN_GRANT"]
+        if self.gate == "consumed":
+            return ["GRANT_TAKEN"]
+        if self.gate == "revoked":
+            return ["GRANT_REVOKED"]
+        if self.gate != "open" or now > self.ends:
+            return ["GRANT_EXPIRED"]
+        if who not in self.people:
+            return ["UNKNOWN_REVIEWER"]
+        held = self.people[who][0]
+        above = [s for s in self.slots if meets(held, s.role) and (held == TOP or held != s.role)]
+        asked = [s for s in self.slots if meets(held, s.role) and not behind]
+        if who not in behind and not above and not asked:
+            return ["MISSING_ROLE"]
+        self.gate = "revoked"
+        return ["recorded", "revoked"]
+
     def standing(self) -> list[str]:
-        able = [name for name in self.approvals if name in self.people]
+        able = [n for n in self.approvals if n in self.people and n not in self.recused]
         return [n for n in able if any(meets(self.people[n][0], s.role) for s in self.slots)]
 
     def most(self, names: list[str], seats: tuple[tuple[str, int], ...] = ()) -> int:
@@ -151,7 +293,7 @@ class Reference:
         free = [
             number
             for number, slot in enumerate(self.slots)
-            if name not in self.barred
+            if name not in self.barred | self.recused
             and meets(self.people[name][0], slot.role)
             and number not in [taken for _, taken in seats]
         ]
@@ -167,6 +309,7 @@ class Reference:
             return ["NOT_OPEN" if version in self.asked else "UNKNOWN_PACKAGE"]
         if self.is_open:
             self.status, self.outcome, self.gate = "cancelled", "cancelled", "denied"
+            self.holder = None
             return ["cancelled"]
         if self.gate == "open":
             self.gate = "revoked"
@@ -189,35 +332,58 @@ class Reference:
         if not self.has_grant:
             return ["UNKNOWN_GRANT"]
         if self.gate != "consumed" or attempt != self.attempt:
-            return ["NOT_TAKEN"]
+            return self._differs("NOT_TAKEN", "without_take")
         for certain, other in ((DONE, NOT_DONE), (NOT_DONE, DONE)):
             if self.report in certain and kind in (*other, "tool.in_doubt"):
-                return ["RECEIPT_MISMATCH"]
-        self.report, self.in_doubt = kind, kind == "tool.in_doubt"
+                return self._differs("RECEIPT_MISMATCH", "contradiction")
+        self.report = kind
+        settled = not self.differences - {"without_receipt"}
+        self.in_doubt = kind == "tool.in_doubt" or (self.in_doubt and not settled)
         self.receipts += 1
         return ["receipt"]
 
+    def _differs(self, code: str, kind: str) -> list[str]:
+        """What does not fit is refused, and a human looks; once for each kind."""
+        self.in_doubt = self.in_doubt or kind not in self.differences
+        self.differences.add(kind)
+        return [code]
+
     @property
     def has_grant(self) -> bool:
-        return self.outcome == "approve"
+        return self.outcome in ("approve", "override")
 
     def pass_time(self, now: float) -> None:
         self.waiting = [(at, d) for at, d in self.waiting if now <= at + PARK_TTL]
+        if now > self.lease:
+            self.holder = None
         if now <= self.ends:
             return
-        if self.is_open and self.status == "pending":
+        if self.is_open and self.windowed and not self.overriding:
+            self._open_gate(now)
+        elif self.is_open and self.status == "pending":
             self._escalate(now)
         elif self.is_open:
             self.status, self.outcome, self.gate = "expired", "expired", "denied"
+            self.holder = None
         elif self.gate == "open":
             self.gate = "expired"
         elif self.gate == "consumed" and self.report is None:
-            self.in_doubt = True
+            self.in_doubt = self.in_doubt or "without_receipt" not in self.differences
+            self.differences.add("without_receipt")
+
+    def _until_eligible(self, now: float) -> None:
+        nobody = self.most(list(self.people)) < len(self.slots)
+        if nobody and self.status == "pending" and not self.windowed:
+            self._escalate(now)
 
     def _escalate(self, now: float) -> None:
         self.status, self.ends = "escalated", now + DAY
-        self.slots = tuple(Slot(TOP, s.distinct_team) if s.role in RANKS else s for s in self.slots)
+        self.windowed, self.holder = False, None
+        slots = tuple(Slot(TOP, s.distinct_team) if s.role in RANKS else s for s in self.slots)
+        if TOP not in {slot.role for slot in slots}:  # whoever is asked can answer
+            slots = tuple(Slot(TOP, s.distinct_team) for s in slots)
+        self.slots = slots
 
-    def _open_gate(self, now: float) -> None:
-        self.status, self.outcome, self.gate = "decided", "approve", "open"
-        self.ends = now + GRANT_VALID
+    def _open_gate(self, now: float, outcome: str = "approve") -> None:
+        self.status, self.outcome, self.gate = "decided", outcome, "open"
+        self.windowed, self.holder, self.ends = False, None, now + GRANT_VALID
