@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
 from consumers.audit.explain import Explanation, explained
 from consumers.queue_projection import NotProjected, QueueProjection, RedisQueue
 from consumers.queue_rows import KINDS, UNHELD, Kind, Row, Wanted
-from core.quorum import current_slots
 from countersign.deployment import Deployment, deployment
 from countersign.failure import UsageWrong
+from countersign.offers import offers
 from countersign.options import AnyTenant, SomeId, examples, group, instant, plain
-from countersign.output import JsonFlag, emit, note, outline, say, table
+from countersign.output import JsonFlag, emit, note, say, table
+from countersign.showing import page, refused, whole
 from countersign.task_position import TaskPosition, task_position
-from schemas.canonical import record_json
 from schemas.headers import rfc3339
-from schemas.state import ControlPointState, Refusal
+from schemas.state import ControlPointState
 from schemas.vocabulary import RISK_LEVELS, RiskLevel
 
 app = group("The queue of open requests, and single control points.")
@@ -95,9 +95,13 @@ def list_(
 
 @app.command(epilog=examples("interrupts show notice-1 --tenant acme"))
 def show(some_id: SomeId, tenant: AnyTenant = None, as_json: JsonFlag = False) -> None:
-    """Show one control point: the package as the agent says it, and what the system knows."""
-    state = deployment().queue().find(tenant, some_id)
-    emit(_whole(state), as_json=as_json, text=lambda: _show(state))
+    """Show one control point: what the system knows, what the agent and reviewers say, and what may
+    be decided now, by whom."""
+    where = deployment()
+    state = where.queue().find(tenant, some_id)
+    people = where.directories().latest().tenant(state.tenant_id)
+    offered = offers(state, people, datetime.now(UTC))
+    emit(whole(state, offered), as_json=as_json, text=lambda: page(state, offered))
 
 
 @top.command(epilog=examples("explain notice-1 --tenant acme", "explain notice-1 --json"))
@@ -149,58 +153,6 @@ def _position(where: Deployment, state: ControlPointState) -> TaskPosition:
     return task_position(where.config, where.named, state.tenant_id, state.decision_package_id)
 
 
-def _head(state: ControlPointState) -> dict[str, Any]:
-    accepted = state.accepted
-    request = accepted.request if accepted else None
-    return {
-        "tenant_id": state.tenant_id,
-        "decision_package_id": state.decision_package_id,
-        "interrupt_id": request.interrupt_id if request else None,
-        "package_version": request.package.version if request else None,
-        "title": request.package.title if request else None,
-        "status": state.status,
-        "outcome": state.outcome,
-        "gate": state.gate,
-        "risk_level": accepted.plan.effective_risk if accepted else None,
-        "mode": accepted.plan.mode if accepted else None,
-        "priority": accepted.plan.priority if accepted else None,
-        "authority_transition": accepted.plan.authority_transition if accepted else None,
-        "required_role": state.required_role,
-        "decide_by": _time(state.decide_by),
-        "created_at": _time(state.created_at),
-    }
-
-
-def _whole(state: ControlPointState) -> dict[str, Any]:
-    accepted = state.accepted
-    return _head(state) | {
-        "decide_by_source": state.decide_by_source,
-        "slots": [record_json(slot) for slot in current_slots(state)] if accepted else [],
-        "assigned_to": state.assigned_to,
-        "lease_until": _time(state.lease_until),
-        "deferred_until": _time(state.deferred_until),
-        "defer_condition": state.defer_condition,
-        "presented": [record_json(shown) for shown in state.presented],
-        "recused": state.recused,
-        "comments": [record_json(comment) for comment in state.comments],
-        "exceptions": [record_json(exception) for exception in state.exceptions],
-        "audit": record_json(state.audit) if state.audit else None,
-        "request": record_json(accepted.request) if accepted else None,
-        "package_digest": accepted.package_digest if accepted else None,
-        "action_digest": accepted.action_digest if accepted else None,
-        "plan": record_json(accepted.plan) if accepted else None,
-        "lineage": record_json(accepted.lineage) if accepted else None,
-        "approvals": [record_json(approval) for approval in state.approvals],
-        "grant": record_json(state.grant) if state.grant else None,
-        "refusals": [record_json(refusal) for refusal in state.refusals],
-        "waiting_commands": [parked.command_id for parked in state.parked],
-    }
-
-
-def _time(moment: datetime | None) -> str | None:
-    return rfc3339(moment) if moment else None
-
-
 def _list(rows: list[Row], *, everything: bool) -> None:
     if not rows:
         say("nothing is open" if everything else "there is nothing of the kind")
@@ -219,57 +171,6 @@ def _list(rows: list[Row], *, everything: bool) -> None:
     table(columns, ([form[field] for field in columns.values()] for form in forms))
 
 
-def _show(state: ControlPointState) -> None:
-    whole = _whole(state)
-    say(f"{state.tenant_id}/{state.decision_package_id}: {state.status}, gate {state.gate}")
-    say("the system knows")
-    for name in ("outcome", "package_version", "risk_level", "priority", "mode",
-                 "authority_transition", "required_role", "decide_by", "decide_by_source",
-                 "deferred_until", "defer_condition", "assigned_to", "lease_until",
-                 "package_digest", "action_digest"):  # fmt: skip
-        if whole[name] is not None:
-            say(f"  {name}: {whole[name]}")
-    for slot in whole["slots"]:
-        team = ", of a team of its own" if slot["distinct_team"] else ""
-        say(f"  asks for {slot['role']} with {slot['scope']}{team}")
-    _show_review(state)
-    for refusal in state.refusals:
-        say(f"  {_refusal(refusal)}")
-    if state.comments:
-        say("reviewers say")
-    for comment in state.comments:
-        about = f"{comment.kind} on version {comment.version}"
-        say(f"  {comment.by} at {rfc3339(comment.occurred_at)}, {about}: {comment.text}")
-    if state.accepted is not None:
-        say("the agent says")
-        _agent_says(whole["request"])
-
-
-def _show_review(state: ControlPointState) -> None:
-    """What people have done so far."""
-    for shown in state.presented:
-        say(f"  shown to {shown.reviewer_id} at {rfc3339(shown.presented_at)}")
-    for reviewer_id in state.recused:
-        say(f"  stepped aside: {reviewer_id}")
-    for approval in state.approvals:
-        say(f"  approved by {approval.reviewer_id}, event {approval.event_id}")
-    for exception in state.exceptions:
-        terms = exception.terms
-        until = "ended" if exception.ended else f"until {rfc3339(terms.expires_at)}"
-        say(f"  exception {terms.exception_id} of {terms.policy_id}, {until}, "
-            f"granted by {exception.approver_id}")  # fmt: skip
-    if state.audit is not None:
-        end = "its verdict is given" if state.audit.closed else "it waits for a verdict"
-        say(f"  audited since {rfc3339(state.audit.opened_at)}: {end}")
-
-
-def _agent_says(request: Mapping[str, Any]) -> None:
-    """The request as the agent words it: set in, inert, and never mixed with what we know."""
-    outside = {name: value for name, value in request.items() if name != "package"}
-    for line in outline({**outside, **request["package"]}):
-        print(f"  {line}")
-
-
 def _explain(explanation: Explanation, position: TaskPosition) -> None:
     state, waiting = explanation.state, explanation.waiting
     say(f"{state.tenant_id}/{state.decision_package_id}: {state.status}, gate {state.gate}")
@@ -284,13 +185,8 @@ def _explain(explanation: Explanation, position: TaskPosition) -> None:
         head = "later" if number else "next clock"
         say(f"{head}: {timer.name} at {rfc3339(timer.due)}; then {then}")
     for refusal in state.refusals:
-        say(_refusal(refusal))
+        say(refused(refusal))
     _lag(position, say)
-
-
-def _refusal(refusal: Refusal) -> str:
-    who = f" of {refusal.reviewer_id}" if refusal.reviewer_id else ""
-    return f"refused: {refusal.command_id}{who}: {refusal.code}"
 
 
 def _people(explanation: Explanation) -> None:

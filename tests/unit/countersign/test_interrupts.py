@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from consumers import queue
+from consumers.audit.directories import DirectoryLog, Entry
 from consumers.control.ports import Watermark
 from consumers.control.view import stored
 from consumers.reading import Read
 from countersign.commands import interrupts
+from countersign.deployment import Deployment
 from schemas.codec import encode
-from schemas.state import ControlPointState, GrantedException, Presented, TaskComment
+from schemas.events import ExceptionTerms, OverrideRecord
+from schemas.requests import Dissent, Draft
+from schemas.state import (
+    Approval,
+    ControlPointState,
+    GrantedException,
+    PendingOverride,
+    Presented,
+    TaskComment,
+)
 from schemas.topics import partition_for, record_key
 from tests import examples as e
 from tests.examples.tasks import a_deferred, a_doubtful, an_audited, an_open
@@ -74,6 +86,10 @@ def queues(command: Command, monkeypatch: pytest.MonkeyPatch) -> Queues:
         def close(self) -> None: ...
 
     monkeypatch.setattr(interrupts, "RedisQueue", Source)
+    people: list[Entry] = list(
+        enumerate([e.a_reviewer(), e.a_reviewer(reviewer_id="r.lind"), e.an_agent()])
+    )
+    monkeypatch.setattr(Deployment, "directories", lambda _: DirectoryLog(people=people))
     monkeypatch.setattr(queue, "read_topic", lambda *_, **__: iter(made.log))
     monkeypatch.setattr(queue, "partitions_of", lambda *_: PARTITIONS)
     return made
@@ -179,6 +195,11 @@ def test_a_title_acts_on_no_terminal(queues: Queues) -> None:
     assert as_json.json[0]["title"] == "\x1b[2J[red]"
 
 
+HOSTILE = "\x1b[2J\u202efdp\x07\nApproved by: r.boss"
+"""What a terminal would act on, and what would pass for a line of ours."""
+INERT = "\\u001b[2J\\u202efdp\\u0007"
+
+
 def _reviewed() -> ControlPointState:
     terms: dict[str, Any] = {
         "exception_id": "x-1", "policy_id": "p", "requested_exception": "x", "justification": "y",
@@ -227,3 +248,125 @@ def test_show_has_it_all_as_json(queues: Queues) -> None:
     assert shown["audit"]["closed"] is False
     assert shown["presented"][0]["reviewer_id"] == e.REVIEWER
     assert shown["deferred_until"] and shown["lease_until"]
+
+
+def test_show_says_what_may_be_decided_and_by_whom(queues: Queues) -> None:
+    """The command to type, and the people of the directory of today."""
+    now = datetime.now(UTC)
+    queues.holds(an_open("p", decide_by=now + timedelta(hours=1)))
+
+    ran, offers = queues("show", "p"), queues("show", "p", "--json").json["offers"]
+
+    assert (
+        "may be decided now, with --tenant acme --version 1 --as … --key …\n"
+        "  decide --decision approve\n"
+        f"    by r.lind, {e.REVIEWER}\n"
+    ) in ran.out
+    assert "  decide --decision escalate\n    by nobody in the directory\n" in ran.out
+    assert offers[0] == {
+        "act": "approve",
+        "command": "decide --decision approve",
+        "people": ["r.lind", e.REVIEWER],
+    }
+
+
+def test_show_says_that_nothing_is_to_be_decided(queues: Queues) -> None:
+    """When all is over."""
+    queues.holds(an_audited("p", closed=True))
+
+    assert queues("show", "p").out.endswith("nothing is to be decided now\n")
+
+
+def test_show_puts_first_what_a_reviewer_asks_first(queues: Queues) -> None:
+    """Also that there is no dissent, and nothing that approval would not authorise."""
+    state = an_open("p")
+    assert state.accepted is not None
+    lines = queues_said(queues, state)
+
+    named = [line.strip().partition(":")[0] for line in lines if ":" in line]
+    order = ["title", "proposed_action", "risk_level", "confidence", "known_uncertainties",
+             "dissents", "rationale", "evidence_refs", "policy_basis", "tool_call", "run_id"]  # fmt: skip
+    places = [named.index(name) for name in order]
+    assert places == sorted(places)
+    assert "  dissents: none is named" in lines
+
+
+def queues_said(queues: Queues, state: ControlPointState) -> list[str]:
+    """What the agent says of a control point, line by line."""
+    queues.holds(state)
+    lines = queues("show", state.decision_package_id).out.splitlines()
+    return lines[lines.index("the agent says") :]
+
+
+def _hostile() -> ControlPointState:
+    """Every text that somebody else has written acts on a terminal."""
+    terms = ExceptionTerms(
+        exception_id="x-1", policy_id="p", requested_exception=HOSTILE, justification=HOSTILE,
+        applies_to="p", expires_at=e.at(9000),
+    )  # fmt: skip
+    record = OverrideRecord(
+        original_recommendation=HOSTILE,
+        override_decision=HOSTILE,
+        override_reason=HOSTILE,
+        evidence_refs=[HOSTILE.replace("\n", " ")],
+        original_action=HOSTILE,
+        override_tool_call=e.a_tool_call({HOSTILE: HOSTILE}),
+    )
+    approval = Approval(reviewer_id="r.boss", persons=["r.boss"], event_id="ev")
+    state = an_open(
+        "p",
+        defer_condition=HOSTILE.replace("\n", " "),
+        comments=[TaskComment(by="r.lind", text=HOSTILE, version=1, occurred_at=e.at(6))],
+        exceptions=[GrantedException(terms=terms, approver_id="r.boss", decision_event_id="d")],
+        override=PendingOverride(by=approval, record=record, action_digest="d"),
+    )
+    assert state.accepted is not None
+    package = state.accepted.request.package.model_copy(
+        update={
+            "title": HOSTILE.replace("\n", " "),
+            "known_uncertainties": [HOSTILE.replace("\n", " ")],
+            "dissents": [Dissent(by="a", position=HOSTILE, rationale=HOSTILE)],
+            "consequence": HOSTILE,
+            "draft": Draft(media_type="text/plain", text=HOSTILE),
+        }
+    )
+    request = state.accepted.request.model_copy(update={"package": package})
+    return state.model_copy(
+        update={"accepted": state.accepted.model_copy(update={"request": request})}
+    )
+
+
+def test_what_others_wrote_acts_on_no_terminal_and_passes_for_no_line_of_ours(
+    queues: Queues,
+) -> None:
+    """Comments, exceptions, overrides, dissents, drafts: escaped, and set in below their name."""
+    queues.holds(_hostile())
+
+    ran, as_json = queues("show", "p"), queues("show", "p", "--json")
+
+    assert not {"\x1b", "\u202e", "\x07"} & set(ran.out + as_json.out)
+    assert "Approved by: r.boss" not in ran.out.splitlines()
+    assert not [line for line in ran.out.splitlines() if line.startswith("  Approved")]
+    said = ran.out[ran.out.index("reviewers say") : ran.out.index("the agent says")]
+    assert said.count(INERT) == 1 + 7 + 2  # a comment; the override's texts, and two exceptions'
+    assert as_json.json["comments"][0]["text"] == HOSTILE
+    assert as_json.json["override"]["record"]["override_reason"] == HOSTILE
+
+
+def test_show_tells_an_exception_and_an_override_in_their_own_words(queues: Queues) -> None:
+    """What is excepted and why; what is done instead, and the digest that confirms it."""
+    queues.holds(_hostile())
+
+    out = queues("show", "p").out
+
+    for line in (
+        "  exception x-1 of p, until ",
+        "    applies_to: p",
+        "    requested_exception:",
+        "    justification:",
+        "  override by r.boss, event ev",
+        "    override_reason:",
+        "    override_tool_call:",
+        "    action_digest: d",
+    ):
+        assert line in out, line
