@@ -94,6 +94,10 @@ class Settings(BaseSettings):
         timedelta, BeforeValidator(_duration), Field(gt=timedelta(0), le=PARK_TTL_MAX)
     ] = timedelta(seconds=60)
     open_per_task_max: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
+    checkpoint_entries: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    checkpoint_every: Annotated[
+        timedelta, BeforeValidator(_duration), Field(gt=timedelta(0), le=timedelta(days=1))
+    ] = timedelta(minutes=10)
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 9464
     metrics_host: str = "127.0.0.1"
     schema_registry_url: SecretStr | None = None

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from consumers.control.checkpoints import Checkpoints, positions_of
 from consumers.control.directories import DirectoryReader
 from consumers.control.handle import handle
 from consumers.control.judging import Judge, Known
@@ -90,8 +91,11 @@ class Worker:
         clock: Clock,
         health: Health,
         metrics: Metrics,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
+        """checkpoints: None writes none."""
         self._broker = broker
+        self._checkpoints = checkpoints
         self._store = store
         self._make_judge = make_judge
         self._clock = clock
@@ -146,6 +150,7 @@ class Worker:
         self._take_over()
         self._look_at_idle()
         self._tick()
+        self._checkpoint(batch.membership)
         self._report()
         return self._troubled
 
@@ -204,7 +209,9 @@ class Worker:
         owned.began, owned.fenced, owned.ticked = self._clock(), None, None
         owned.next_due, owned.looked = None, None
         self._guarded(lambda: self._broker.pause(places_of(number)))
-        owned.progress = take_over(number, broker=self._broker, store=self._store)
+        owned.progress = take_over(
+            number, broker=self._broker, store=self._store, checkpoints=self._checkpoints
+        )
 
     def _stop_task(self, number: int) -> None:
         owned = self._owned[number]
@@ -289,6 +296,8 @@ class Worker:
             self._troubled = isinstance(error, Unavailable)
             return
         self._running.update(moved)
+        if self._checkpoints is not None:
+            self._checkpoints.committed(outcomes, moved, now)
         if outcomes:
             self._metrics.transactions.labels("committed").inc()
         committed = self._clock()
@@ -392,7 +401,7 @@ class Worker:
         took = (self._clock() - owned.began).total_seconds()
         self._metrics.restore.observe(max(took, 0.0))
         for warning in taken.warnings:
-            logger.warning("positions_differ", task=number, detail=warning)
+            logger.warning("takeover_odd", task=number, detail=warning)
         logger.info("task_taken_over", task=number, seq=task.seq, restored=taken.restored)
 
     # 4. Time.
@@ -426,7 +435,28 @@ class Worker:
         except ProducerLost as lost:
             self._lost(lost)
 
-    # 5. What others see.
+    # 5. Checkpoints.
+
+    def _checkpoint(self, membership: object) -> None:
+        """Signs what is new in the journals, where enough is or enough time has gone by."""
+        if self._checkpoints is None:
+            return
+        records = self._checkpoints.due(self._running, self._clock())
+        if not records:
+            return
+        try:
+            self._broker.commit(records, positions_of(records, self._running), membership)
+        except Unavailable as away:
+            self._away(away)
+        except StepAborted as aborted:
+            logger.warning("checkpoint_aborted", reason=str(aborted))
+        except ProducerLost as lost:
+            self._lost(lost)
+        else:
+            self._checkpoints.written(records)
+            logger.info("checkpoints", tasks=sorted(record.partition for record in records))
+
+    # 6. What others see.
 
     def _age(self, records: Sequence[InputRecord]) -> None:
         times = [record.append_time for record in records if record.append_time is not None]

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from prometheus_client import CollectorRegistry
 
+from consumers.control.checkpoints import Checkpoints
 from consumers.control.drawing import draw_key
 from consumers.control.judging import GrantSigner, Judge, Known
 from consumers.control.kafka import KafkaBroker
@@ -30,7 +31,8 @@ from consumers.logs import configure
 from consumers.metrics import Metrics
 from consumers.settings import Settings, SettingsError
 from consumers.topics_admin import TopicsWrong, assert_topics
-from core.jwk import KeySetError, TrustedKeys
+from core.checkpoints import CHECKPOINT_TYP
+from core.jwk import KeySetError, TrustedKeys, trusted_key
 from producers.connection import BrokerUnreachable
 from producers.keys import KeyFileError, SigningKey, read_key
 from producers.signing import sign_grant
@@ -118,6 +120,7 @@ def run(
             clock=lambda: datetime.now(UTC),
             health=health,
             metrics=metrics,
+            checkpoints=checkpoints_of(settings, grant_key),
         )
         worker.run(stop)
     except ConsumerLost as lost:
@@ -178,6 +181,23 @@ def judge_maker(
         )
 
     return make
+
+
+def checkpoints_of(settings: Settings, grant_key: SigningKey) -> Checkpoints:
+    """Signed with the grant key. Those of former grant keys, where GRANT_TRUSTED_KEYS has them,
+    are built on too; others are read past, which costs a takeover time and nothing else."""
+    known = {grant_key.kid: trusted_key(grant_key.public_jwk())}
+    if settings.grant_trusted_keys is not None:
+        try:
+            known |= trusted_keys(settings.grant_trusted_keys).current().by_kid
+        except (KeySetError, KeysUnavailable) as error:
+            raise SettingsError(f"COUNTERSIGN_GRANT_TRUSTED_KEYS: {error}") from None
+    return Checkpoints(
+        lambda claims: grant_key.sign(claims, typ=CHECKPOINT_TYP),
+        TrustedKeys(known),
+        entries_max=settings.checkpoint_entries,
+        every=settings.checkpoint_every,
+    )
 
 
 def worker_secret(grant_key: SigningKey) -> bytes:

@@ -4,6 +4,7 @@
 2. Find the head of the journal: from it come seq, chain and input positions.
 3. Bring the store from its watermark to the head, or fill it anew.
 4. Check the head, the positions and what is left of the inputs against each other.
+5. Bring the tree of the checkpoints from the last one to the head.
 
 It is a generator: between two portions its caller polls, so that the membership lives on.
 """
@@ -15,6 +16,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from consumers.control.checkpoints import Checkpoints
 from consumers.control.outputs import SEQ
 from consumers.control.ports import (
     Broker,
@@ -55,7 +57,12 @@ Progress = Generator[None, None, TakenOver]
 
 
 def take_over(
-    partition: int, *, broker: Broker, store: StateStore, portion_max: int = 500
+    partition: int,
+    *,
+    broker: Broker,
+    store: StateStore,
+    checkpoints: Checkpoints | None = None,
+    portion_max: int = 500,
 ) -> Progress:
     """Yields while it works, returns the task. Raises TaskFenced, Unavailable, WatermarkMismatch
     (another owner is at work: begin again)."""
@@ -76,6 +83,9 @@ def take_over(
         positions=positions,
         reached=task.reached,
     )
+    if checkpoints is not None:
+        start = genesis(cluster_id, journal_id, partition)
+        warnings += yield from checkpoints.take_over(ready, start, broker)
     return TakenOver(ready, warnings, restored)
 
 

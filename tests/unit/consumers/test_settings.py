@@ -39,6 +39,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "smtp_from": None,
         "park_ttl": timedelta(seconds=60),
         "open_per_task_max": 100_000,
+        "checkpoint_entries": 1000,
+        "checkpoint_every": timedelta(minutes=10),
         "metrics_port": 9464,
         "metrics_host": "127.0.0.1",
         "schema_registry_url": None,
@@ -196,4 +198,4 @@ def test_names_carry_the_prefix() -> None:
 
 def test_every_setting_is_known_to_a_reader_of_the_table() -> None:
     """A new field must be named here, and in the README, on purpose."""
-    assert len(Settings.model_fields) == 23
+    assert len(Settings.model_fields) == 25

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from prometheus_client import CollectorRegistry
 
+from consumers.control.checkpoints import Checkpoints
 from consumers.control.judging import Judge, Known
 from consumers.control.loop import Worker
 from consumers.control.outputs import Writer
@@ -16,7 +18,8 @@ from consumers.control.reception import Receiver
 from consumers.health import Health
 from consumers.metrics import Metrics
 from core.authentication import typ_of
-from core.jwk import TrustedKeys
+from core.checkpoints import CHECKPOINT_TYP
+from core.jwk import TrustedKeys, trusted_key
 from producers.keys import SigningKey, new_key
 from producers.signing import sign_grant, sign_record
 from schemas.canonical import canonical_json
@@ -65,6 +68,7 @@ class World:
     unsigned: bool = False
     open_max: int = 100_000
     make_judge: Any = None
+    checkpoint_entries: int = 1000
 
     def __post_init__(self) -> None:
         self.cluster = MemoryCluster(self.clock)
@@ -101,6 +105,16 @@ class World:
             clock=self.clock,
             health=Health(stalled_after_s=60),
             metrics=Metrics(CollectorRegistry()),
+            checkpoints=self.checkpoints(),
+        )
+
+    def checkpoints(self, by: str = "grant") -> Checkpoints:
+        """Signed checkpoints, as the worker makes them."""
+        return Checkpoints(
+            lambda claims: KEYS[by].sign(claims, typ=CHECKPOINT_TYP),
+            TrustedKeys.of([trusted_key(KEYS[by].public_jwk())]),
+            entries_max=self.checkpoint_entries,
+            every=timedelta(minutes=10),
         )
 
     def judge(self, known: Known) -> Judge:
