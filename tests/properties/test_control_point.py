@@ -211,7 +211,7 @@ class ControlPoint(RuleBasedStateMachine):
         over = {"attempt_id": attempt, "event_id": f"receipt-{self._next()}"}
         grant = self.world.state.grant if self.world.state else None
         if grant is not None:
-            over["grant_id"] = grant.grant_id
+            over |= {"grant_id": grant.grant_id, "action_digest": grant.action_digest}
         self._send(make(**over), answers)
 
     @precondition(lambda self: self.number % 7 == 0)
