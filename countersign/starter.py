@@ -93,7 +93,9 @@ reviewers:
     team: headquarters
   - reviewer_id: r.haas               # the head of another team: confirms what r.boss overrides
     roles: [head_of_enforcement]
-    scopes: ["notice:approve", "notice:reject", "notice:override", "notice:revoke", "notice:assign"]
+    scopes: ["notice:approve", "notice:reject", "notice:revise", "notice:request_more_evidence",
+             "notice:escalate", "notice:defer", "notice:override", "notice:revoke",
+             "notice:assign", "memory:approve", "memory:reject", "case:approve", "case:reject"]
     max_risk_level: critical
     team: south
   - reviewer_id: r.lind               # a monitor: objects to what would go ahead by itself
