@@ -82,6 +82,13 @@ class Metrics:
         self.dead_letters = counter(
             "dead_letters_total", "Records that could not be read; see `dlq list`.", "reason"
         )
+        self.directory_refused = counter(
+            "directory_refused_total",
+            "Records of the directories that take no effect, by reason, again each time they are "
+            "read; unsigned, signature, dual_control, replayed, proof: somebody may write who must "
+            "not; content, undecodable: mend the file and apply it again.",
+            "reason",
+        )
         self.misrouted = counter(
             "misrouted_total",
             "Records on another partition than their key's; set their producer's partitioner to "

@@ -15,8 +15,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TypedDict
 
 from core.jwk import TrustedKey, TrustedKeys
-from core.jws import BadToken, b64url, verify
+from core.jws import BadToken, Verified, b64url, verify
 from schemas.commands import Command
+from schemas.directory import ReviewerCapChanged
 from schemas.execution import GrantTake, Notice, OutcomeReported, Receipt
 from schemas.headers import SIGNATURE, DuplicateHeader, Headers, header
 from schemas.model import Record
@@ -27,6 +28,8 @@ COMMAND_TYP: Final = "countersign-command+jwt"
 EXECUTION_TYP: Final = "countersign-execution+jwt"
 POLICY_TYP: Final = "countersign-policy+jwt"
 GRANT_TYP: Final = "countersign-grant+jwt"
+CONTEXT_TYP: Final = "countersign-context+jwt"
+"""A worker's proof, with the key of grants, that it wrote a record of `review-context`."""
 
 LIFETIME_MAX: Final = timedelta(minutes=10)
 """From iat to exp: long enough for a slow network, short enough that a stolen one is stale."""
@@ -115,20 +118,16 @@ def authenticate(
         raise Unauthenticated("the record has two signatures; send exactly one") from None
     if token is None:
         raise Unauthenticated(f"the record is not signed; add the header {SIGNATURE}")
-    try:
-        verified = verify(token, keys=keys, typ=expected.typ)
-    except BadToken as error:
-        raise Unauthenticated(str(error)) from None
-    if reason := verified.key.unusable_at(append_time):
-        raise Unauthenticated(reason)
+    verified = proven(
+        token,
+        keys=keys,
+        typ=expected.typ,
+        ce_type=ce_type,
+        value=value,
+        audience=audience,
+        append_time=append_time,
+    )
     claims = verified.claims
-    _check_times(claims, append_time)
-    _same(claims, "aud", audience, "sign for this deployment (COUNTERSIGN_AUDIENCE)")
-    _same(claims, "type", ce_type, "it must be the record's ce_type")
-    digest = b64url(hashlib.sha256(value).digest())
-    _same(claims, "body", digest, "it must be the base64url SHA-256 of the value's bytes")
-    if not isinstance(claims.get("iss"), str) or not claims["iss"]:
-        raise Unauthenticated("the claim iss is missing; name the program that signs")
     if not isinstance(claims.get("jti"), str) or claims["jti"] not in expected.ids:
         raise Unauthenticated("the claim jti is not the record's id")
     signer = _signer(verified.key, claims, expected)
@@ -137,8 +136,45 @@ def authenticate(
     return signer
 
 
+def proven(
+    token: bytes | str,
+    *,
+    keys: TrustedKeys,
+    typ: str,
+    ce_type: str,
+    value: bytes,
+    audience: str,
+    append_time: datetime,
+    for_ever: bool = False,
+) -> Verified:
+    """What a trusted key, usable at `append_time`, says of these very bytes to this deployment.
+
+    for_ever: it has no exp. Raises Unauthenticated. Whether it is entitled to say so is left open.
+    """
+    try:
+        verified = verify(token, keys=keys, typ=typ)
+    except BadToken as error:
+        raise Unauthenticated(str(error)) from None
+    if reason := verified.key.unusable_at(append_time):
+        raise Unauthenticated(reason)
+    claims = verified.claims
+    if not for_ever:
+        _check_times(claims, append_time)
+    _same(claims, "aud", audience, "sign for this deployment (COUNTERSIGN_AUDIENCE)")
+    _same(claims, "type", ce_type, "it must be the record's ce_type")
+    digest = b64url(hashlib.sha256(value).digest())
+    _same(claims, "body", digest, "it must be the base64url SHA-256 of the value's bytes")
+    if not isinstance(claims.get("iss"), str) or not claims["iss"]:
+        raise Unauthenticated("the claim iss is missing; name the program that signs")
+    return verified
+
+
 def _expected(record: Record) -> _Expected:
     match record:
+        case ReviewerCapChanged():
+            # The balancer caps, with the key and in the name in which it hands out tasks.
+            tenants = frozenset({record.tenant_id})
+            return _Expected(COMMAND_TYP, None, (record.event_id,), tenants)
         case InterruptRequested():
             package = record.package
             tenants = frozenset({record.tenant_id, package.tenant_id})

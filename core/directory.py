@@ -33,7 +33,14 @@ DirectoryRecord = (
 
 
 class DirectoryRefused(ValueError):
-    """A directory record that must not take effect; the message says why and what to do."""
+    """A directory record that must not take effect; the message says why and what to do.
+
+    reason: a stable slug, for metrics.
+    """
+
+    def __init__(self, why: str, reason: str = "content") -> None:
+        super().__init__(why)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +92,10 @@ class Directory:
             case PolicyExceptionChanged():
                 tenant = _with_exception(tenant, record)
             case ReviewerCapChanged():
-                caps = {**tenant.caps, record.reviewer_id: record}
-                tenant = replace(tenant, caps=MappingProxyType(caps))
+                known = tenant.caps.get(record.reviewer_id)
+                if known is None or known.capped_until <= record.capped_until:
+                    caps = {**tenant.caps, record.reviewer_id: record}
+                    tenant = replace(tenant, caps=MappingProxyType(caps))
             case _:
                 assert_never(record)
         return Directory(MappingProxyType({**self.tenants, record.tenant_id: tenant}))

@@ -9,6 +9,7 @@ from typing import Any
 from consumers.audit.directories import DirectoryLog, read_directories
 from consumers.queue import Queue
 from consumers.settings import Settings, load
+from consumers.trusting import trust_of
 from core.jwk import KeySetError, TrustedKeys
 from countersign.failure import UsageWrong
 from producers.connection import KafkaConfig
@@ -37,8 +38,9 @@ class Deployment:
         return Queue(self.config, self.named)
 
     def directories(self) -> DirectoryLog:
-        """Policies and people."""
-        return read_directories(self.config, self.named, self.kafka.registry)
+        """Policies and people, as the worker believes them where the trusted keys are set."""
+        trust = trust_of(self.settings)
+        return read_directories(self.config, self.named, self.kafka.registry, trust)
 
     def trusted(self) -> TrustedKeys | None:
         """The trusted keys; None where none are set. Raises UsageWrong, KeysUnavailable."""

@@ -20,6 +20,8 @@ CE_SPECVERSION: Final = "ce_specversion"
 CONTENT_TYPE: Final = "content-type"
 TRACEPARENT: Final = "traceparent"
 SIGNATURE: Final = "countersign-signature"
+UNSIGNED: Final = "countersign-unsigned"
+"""On all that a worker writes while it believes unsigned records (`--insecure-unsigned`)."""
 
 AVRO: Final = "application/avro"
 JSON: Final = "application/json"

@@ -21,7 +21,9 @@ from consumers.audit.verify import Counts, PartitionProof
 from consumers.offsets import ANSWER_WITHIN_S, offsets
 from consumers.reading import Progress, connected, partitions_of, read_topic
 from consumers.settings import Settings
+from consumers.trusting import trust_of
 from core.directory import Directory
+from core.governing import Trust
 from core.journal import genesis
 from core.jwk import TrustedKeys
 
@@ -60,7 +62,7 @@ def prove_journal(
     config, topic = settings.admin_config(), settings.topic(JOURNAL)
     identity = journal_identity(settings)
     count = partitions_of(config, topic)
-    known = _Known(settings)
+    known = _Known(settings, trust_of(settings, keys) if keys is not None else None)
     looked: dict[int, Counts] = {}
     for partition in range(count) if partitions is None else partitions:
         proof = PartitionProof(
@@ -80,14 +82,19 @@ def prove_journal(
 class _Known:
     """The directories, read again when an entry rests on more than was there before."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, trust: Trust | None) -> None:
         self._settings = settings
+        self._trust = trust
         self.registry = settings.kafka_config().registry
         self._ends: Offsets = (-1, -1, -1)
         self._log = DirectoryLog()
 
     def at(
-        self, policy_offset: int, directory_offset: int, review_context_offset: int
+        self,
+        policy_offset: int,
+        directory_offset: int,
+        review_context_offset: int,
+        digest: str | None = None,
     ) -> Directory:
         """See DirectoryLog.at."""
         wanted = (policy_offset, directory_offset, review_context_offset)
@@ -95,6 +102,6 @@ class _Known:
             config, named = self._settings.admin_config(), self._settings.topic
             policies, people, context = ((named(t), 0) for t in (POLICIES, PEOPLE, CONTEXT))
             ends = offsets(connected(config), [policies, people, context], "latest")
-            self._log = read_directories(config, named, self.registry)
+            self._log = read_directories(config, named, self.registry, self._trust)
             self._ends = (ends[policies], ends[people], ends[context])
-        return self._log.at(*wanted)
+        return self._log.at(*wanted, digest)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from consumers.audit.directories import DirectoriesDiffer
 from consumers.audit.history import input_of
 from consumers.audit.rejudge import (
     CannotRejudge,
@@ -30,7 +31,7 @@ from schemas.headers import SIGNATURE, header
 from schemas.journal import JournalEntry
 from schemas.state import ControlPointState
 
-DirectoryAt = Callable[[int, int, int], Directory]
+DirectoryAt = Callable[[int, int, int, str | None], Directory]
 UNJUDGED: Final = frozenset({"dead_letter", "forwarded", "tick"})
 """Verdicts of inputs that were passed on or counted, and judged nothing."""
 
@@ -71,7 +72,8 @@ class Counts:
 class PartitionProof:
     """One partition, entry after entry, from its genesis.
 
-    directory_at: policies, people and review context as read up to these three offsets.
+    directory_at: policies, people and review context as read up to these three offsets, and the
+    digest of what of them was believed; see DirectoryLog.at.
     keys: the trusted keys of now, to prove signatures; None: only that each is over these bytes.
     """
 
@@ -165,11 +167,16 @@ class PartitionProof:
             self.counts.refolded += 1
             return
         known = entry.context
-        directory = self.directory_at(
-            known.policy_offset, known.directory_offset, known.review_context_offset
-        )
         try:
+            directory = self.directory_at(
+                known.policy_offset,
+                known.directory_offset,
+                known.review_context_offset,
+                known.directory_digest,
+            )
             same = rejudged(before, entry, events, directory, self.registry)
+        except DirectoriesDiffer as error:
+            raise self._fault(str(error)) from None
         except CannotRejudge:
             self.counts.refolded += 1
             return

@@ -32,6 +32,7 @@ from consumers.balancing.ports import Heard, Log, Unavailable
 from consumers.balancing.view import Moved, Refused, Standing, Unreadable, View
 from consumers.health import Health
 from consumers.logs import logger
+from core.governing import Trust
 from core.identifiers import derived_id
 from schemas.codec import RegistryUnavailable, SchemaIds
 from schemas.commands import ReviewTaskCommand
@@ -56,14 +57,16 @@ class Balancer:
         health: Health,
         metrics: Metrics,
         registry: SchemaIds | None = None,
+        trust: Trust | None = None,
     ) -> None:
-        """balancer_id: reviewer_id of the commands. registry: as for `schemas.codec.decode`."""
+        """balancer_id: reviewer_id of the commands. registry: as for `schemas.codec.decode`. trust:
+        as for View."""
         self._log = log
         self._balancer_id = balancer_id
         self._clock = clock
         self._health = health
         self._metrics = metrics
-        self._view = View(registry)
+        self._view = View(registry, trust)
         self._memory = Memory()
         self._unread: deque[Heard] = deque()
         self._capped: dict[str, datetime] = {}

@@ -104,8 +104,8 @@ class KafkaLog:
         self._publish(command, self._identity, command.command_id)
 
     def publish(self, cap: ReviewerCapChanged) -> None:
-        """See Log. Directory records carry no signature of ours; the topic's ACL guards it."""
-        self._publish(cap, None, cap.event_id)
+        """See Log. Signed like a command: the worker believes no cap of anybody else."""
+        self._publish(cap, self._identity, cap.event_id)
 
     def close(self) -> None:
         """Lets go of the broker."""
@@ -113,7 +113,7 @@ class KafkaLog:
         if self._publisher is not None:
             self._publisher.close()
 
-    def _publish(self, record: Record, identity: Identity | None, record_id: str) -> None:
+    def _publish(self, record: Record, identity: Identity, record_id: str) -> None:
         """After a failure a new producer begins: the old one may be beyond repair."""
         try:
             if self._publisher is None:

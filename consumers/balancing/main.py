@@ -19,6 +19,7 @@ from consumers.health import Health, HealthServer
 from consumers.logs import configure, logger
 from consumers.settings import Settings, SettingsError
 from consumers.topics_admin import TopicsWrong, assert_topics
+from consumers.trusting import trust_of
 from core.jwk import KeySetError
 from producers.connection import BrokerUnreachable, NotAllowed
 from producers.keys import KeyFileError, SigningKey, read_key
@@ -52,6 +53,7 @@ def run(settings: Settings) -> int:
                     health=health,
                     metrics=Metrics(registry),
                     registry=settings.kafka_config().registry,
+                    trust=trust_of(settings),
                 )
                 while not stop.is_set():
                     balancer.run_once(TURN_S)

@@ -63,5 +63,5 @@ class Log(Protocol):
         ...
 
     def publish(self, cap: ReviewerCapChanged) -> None:
-        """Publishes a cap and waits until the broker has it. Raises Unavailable."""
+        """Publishes a cap, signed, and waits until the broker has it. Raises Unavailable."""
         ...

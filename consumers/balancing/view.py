@@ -14,6 +14,7 @@ from typing import Final
 from consumers.balancing.capping import HOUR, Decisions
 from consumers.balancing.ports import Heard, TopicName
 from core.directory import Directory, DirectoryRecord, DirectoryRefused
+from core.governing import Governed, Said, Trust
 from schemas.codec import SchemaIds, Undecodable, decode, decode_bytes
 from schemas.directory import (
     AgentRegistration,
@@ -73,12 +74,19 @@ News = Moved | Refused
 class View:
     """The open control points, the directory, and the decisions of the last hour."""
 
-    def __init__(self, registry: SchemaIds | None = None) -> None:
+    def __init__(self, registry: SchemaIds | None = None, trust: Trust | None = None) -> None:
+        """trust: whom to believe about the directories; None: everyone. Its people may be judged
+        by a policy that is older than in the worker: what is sent is judged there again."""
         self.open: dict[bytes, Standing] = {}
-        self.directory = Directory()
+        self._governed = Governed(trust)
         self.decisions = Decisions()
         self._registry = registry
         self._closed: dict[bytes, tuple[datetime, str]] = {}
+
+    @property
+    def directory(self) -> Directory:
+        """Policies, people and the context of reviews."""
+        return self._governed.directory
 
     def take(self, heard: Heard) -> News | None:
         """Folds one record. Raises Unreadable, or schemas.codec.RegistryUnavailable: then nothing
@@ -94,7 +102,10 @@ class View:
             case _:
                 assert isinstance(record, DirectoryRecord)
                 try:
-                    self.directory = self.directory.apply(record)
+                    said = Said(
+                        record, heard.offset, heard.appended, heard.value or b"", heard.headers
+                    )
+                    self._governed = self._governed.applied(said)
                 except DirectoryRefused as error:
                     raise Unreadable(str(error)) from None
         return None

@@ -37,6 +37,7 @@ class Known:
     policy_offset: int = 0
     directory_offset: int = 0
     review_context_offset: int = 0
+    directory_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ class Judge:
         )
         headers = record.headers if record is not None else ()
         outputs = [
-            journalled(entry),
+            journalled(entry, unsigned=self.unsigned),
             *self.writer.published(step.events, headers, task.partition),
         ]
         if changed:
@@ -192,13 +193,21 @@ class Judge:
             policy_offset=self.known.policy_offset,
             directory_offset=self.known.directory_offset,
             review_context_offset=self.known.review_context_offset,
+            directory_digest=self.known.directory_digest,
         )
         seq = task.seq
         entry, task = task.entry(
             _source(record, origin), context, verdict=verdict, events=[], state_digest=""
         )
         return task, Outcome(
-            origin, verdict, verdict, record.key, (), [journalled(entry), *outputs], seq, reason
+            origin,
+            verdict,
+            verdict,
+            record.key,
+            (),
+            [journalled(entry, unsigned=self.unsigned), *outputs],
+            seq,
+            reason,
         )
 
     def _context(
@@ -228,6 +237,7 @@ class Judge:
             sampled=any(_opens_audit(event) for event in step.events),
             timer=timer,
             review_context_offset=self.known.review_context_offset,
+            directory_digest=self.known.directory_digest,
             draw=context.draw,
             task_full=context.task_full,
         )

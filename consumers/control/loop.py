@@ -38,6 +38,7 @@ from consumers.control.takeover import Progress, TakenOver, take_over
 from consumers.control.task import Task, places_of
 from consumers.health import Health
 from consumers.metrics import Metrics
+from core.governing import Trust
 from schemas.codec import RegistryUnavailable
 
 logger: Final = structlog.get_logger("countersign.control")
@@ -88,21 +89,24 @@ class Worker:
         store: StateStore,
         *,
         make_judge: MakeJudge,
+        trust: Callable[[], Trust],
         clock: Clock,
         health: Health,
         metrics: Metrics,
         checkpoints: Checkpoints | None = None,
     ) -> None:
-        """checkpoints: None writes none."""
+        """trust: whom to believe about the directories, asked anew for each batch; raises
+        Unavailable. checkpoints: None writes none."""
         self._broker = broker
         self._checkpoints = checkpoints
         self._store = store
         self._make_judge = make_judge
+        self._trust = trust
         self._clock = clock
         self._health = health
         self._metrics = metrics
         self._observer = Observer(metrics)
-        self._directories = DirectoryReader(broker, refused=_directory_refused)
+        self._directories = DirectoryReader(broker, refused=self._directory_refused)
         self._owned: dict[int, Owned] = {}
         self._running: dict[int, Task] = {}
         self._troubled = False
@@ -240,7 +244,7 @@ class Worker:
             if number in touched or self._due_now(number, task)
         }
         try:
-            judge = self._make_judge(self._directories.refreshed())
+            judge = self._make_judge(self._directories.refreshed(self._trust()))
             self._step(tasks, records, batch, judge)
         except Unavailable as away:
             self._away(away)
@@ -496,10 +500,11 @@ class Worker:
         else:
             self._health.ready("tasks")
 
-
-def _directory_refused(record: InputRecord, why: str) -> None:
-    logger.warning(
-        "directory_record_refused",
-        place=f"{record.topic}/{record.partition}/{record.offset}",
-        reason=why,
-    )
+    def _directory_refused(self, record: InputRecord, reason: str, why: str) -> None:
+        self._metrics.directory_refused.labels(reason).inc()
+        logger.warning(
+            "directory_record_refused",
+            place=f"{record.topic}/{record.partition}/{record.offset}",
+            reason=reason,
+            detail=why,
+        )

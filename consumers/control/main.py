@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from consumers.control.checkpoints import Checkpoints
 from consumers.control.drawing import draw_key
-from consumers.control.judging import GrantSigner, Judge, Known
+from consumers.control.judging import Judge, Known
 from consumers.control.kafka import KafkaBroker
 from consumers.control.loop import MakeJudge, Worker
 from consumers.control.outputs import Writer
@@ -31,7 +31,9 @@ from consumers.logs import configure
 from consumers.metrics import Metrics
 from consumers.settings import Settings, SettingsError
 from consumers.topics_admin import TopicsWrong, assert_topics
+from core.authentication import CONTEXT_TYP
 from core.checkpoints import CHECKPOINT_TYP
+from core.governing import Trust
 from core.jwk import KeySetError, TrustedKeys, trusted_key
 from producers.connection import BrokerUnreachable
 from producers.keys import KeyFileError, SigningKey, read_key
@@ -111,12 +113,9 @@ def run(
             broker,
             store,
             make_judge=judge_maker(
-                settings,
-                source,
-                lambda claims: sign_grant(claims, grant_key),
-                secret,
-                insecure_unsigned=insecure_unsigned,
+                settings, source, grant_key, secret, insecure_unsigned=insecure_unsigned
             ),
+            trust=trust_maker(settings, source, grant_key, insecure_unsigned=insecure_unsigned),
             clock=lambda: datetime.now(UTC),
             health=health,
             metrics=metrics,
@@ -148,24 +147,26 @@ def _server(settings: Settings, health: Health, registry: CollectorRegistry) -> 
 def judge_maker(
     settings: Settings,
     source: TrustedKeysSource | None,
-    sign: GrantSigner,
+    grant_key: SigningKey,
     secret: bytes,
     *,
     insecure_unsigned: bool,
 ) -> MakeJudge:
     """Makes the judge of a batch: with the directories and the keys of that moment."""
     config = settings.kafka_config()
-    writer = Writer(config.output, config.registry)
+    writer = Writer(
+        config.output,
+        config.registry,
+        prove=lambda claims: grant_key.sign(claims, typ=CONTEXT_TYP),
+        audience=settings.audience,
+        unsigned=insecure_unsigned,
+    )
     drawing = draw_key(secret)
 
     def make(known: Known) -> Judge:
-        try:
-            keys = source.current() if source is not None else TrustedKeys({})
-        except KeysUnavailable as error:
-            raise Unavailable("keys", str(error)) from None
         return Judge(
             receiver=Receiver(
-                keys=keys,
+                keys=_current(source),
                 audience=settings.audience,
                 partitions=settings.partitions,
                 proof_key=secret,
@@ -173,7 +174,7 @@ def judge_maker(
             ),
             known=known,
             writer=writer,
-            sign_grant=sign,
+            sign_grant=lambda claims: sign_grant(claims, grant_key),
             park_ttl=settings.park_ttl,
             draw_key=drawing,
             open_max=settings.open_per_task_max,
@@ -183,18 +184,53 @@ def judge_maker(
     return make
 
 
-def checkpoints_of(settings: Settings, grant_key: SigningKey) -> Checkpoints:
-    """Signed with the grant key. Those of former grant keys, where GRANT_TRUSTED_KEYS has them,
-    are built on too; others are read past, which costs a takeover time and nothing else."""
+def trust_maker(
+    settings: Settings,
+    source: TrustedKeysSource | None,
+    grant_key: SigningKey,
+    *,
+    insecure_unsigned: bool,
+) -> Callable[[], Trust]:
+    """Whom to believe about the directories at that moment."""
+    workers = grant_keys_known(settings, grant_key)
+
+    def make() -> Trust:
+        return Trust(
+            keys=_current(source),
+            audience=settings.audience,
+            balancer_id=settings.balancer_id,
+            workers=workers,
+            unsigned=insecure_unsigned,
+        )
+
+    return make
+
+
+def _current(source: TrustedKeysSource | None) -> TrustedKeys:
+    try:
+        return source.current() if source is not None else TrustedKeys({})
+    except KeysUnavailable as error:
+        raise Unavailable("keys", str(error)) from None
+
+
+def grant_keys_known(settings: Settings, grant_key: SigningKey) -> TrustedKeys:
+    """The public keys of the workers of this deployment: our own, and those of former and of other
+    ones where GRANT_TRUSTED_KEYS has them. Raises SettingsError."""
     known = {grant_key.kid: trusted_key(grant_key.public_jwk())}
     if settings.grant_trusted_keys is not None:
         try:
-            known |= trusted_keys(settings.grant_trusted_keys).current().by_kid
+            known = dict(trusted_keys(settings.grant_trusted_keys).current().by_kid) | known
         except (KeySetError, KeysUnavailable) as error:
             raise SettingsError(f"COUNTERSIGN_GRANT_TRUSTED_KEYS: {error}") from None
+    return TrustedKeys(known)
+
+
+def checkpoints_of(settings: Settings, grant_key: SigningKey) -> Checkpoints:
+    """Signed with the grant key. Those of former grant keys, where GRANT_TRUSTED_KEYS has them,
+    are built on too; others are read past, which costs a takeover time and nothing else."""
     return Checkpoints(
         lambda claims: grant_key.sign(claims, typ=CHECKPOINT_TYP),
-        TrustedKeys(known),
+        grant_keys_known(settings, grant_key),
         entries_max=settings.checkpoint_entries,
         every=settings.checkpoint_every,
     )

@@ -5,7 +5,8 @@ Everything in an output follows from its input, so that a step done again gives 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -14,6 +15,7 @@ from consumers.control.ports import InputRecord, OutputRecord
 from consumers.control.reception import Dead, without_rekeying
 from core.context import Event
 from core.identifiers import derived_id
+from core.jws import b64url
 from schemas.codec import OutputFormat, SchemaIds, content_type_of, encode
 from schemas.directory import ClockTick, PolicyExceptionChanged
 from schemas.events import (
@@ -23,14 +25,15 @@ from schemas.events import (
     ReviewTaskEvent,
     ToolGateEvent,
 )
-from schemas.headers import TRACEPARENT, Headers, ce_headers, rfc3339
+from schemas.headers import SIGNATURE, TRACEPARENT, UNSIGNED, Headers, ce_headers, rfc3339
 from schemas.journal import JournalEntry
 from schemas.model import Record
-from schemas.registry import topic_of
+from schemas.registry import ce_type_of, topic_of
 from schemas.state import ControlPointState
 from schemas.topics import INPUT_TOPICS, TOPICS, key_of
 
 SOURCE: Final = "/countersign/control"
+Prove = Callable[[dict[str, object]], str]
 SEQ: Final = "seq"
 """Header of a state: the journal entry that it follows from, by which a store is caught up."""
 
@@ -48,14 +51,22 @@ Published = (
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """How outputs are written: the format that others asked for; our own topics stay Avro."""
+    """How outputs are written: the format that others asked for; our own topics stay Avro.
+
+    prove: signs the claims that a worker wrote a record of `review-context`. audience: the
+    deployment that they name. unsigned: whether all is marked as by a worker that believes anyone.
+    """
 
     output: OutputFormat = "avro"
     registry: SchemaIds | None = None
+    prove: Prove | None = None
+    audience: str = ""
+    unsigned: bool = False
 
     def published(self, events: Sequence[Event], headers: Headers, task: int) -> list[OutputRecord]:
         """The events that have a topic, in their order, with the input's traceparent."""
         trace = [(n, v) for n, v in headers if n == TRACEPARENT and v is not None]
+        trace += marks(unsigned=self.unsigned)
         return [
             self._record(event, event.event_id, event.occurred_at, task, trace)
             for event in events
@@ -81,17 +92,41 @@ class Writer:
             content_type=content_type_of(self.output),
         )
         value = encode(record, output=self.output, registry=self.registry)
+        if isinstance(record, PolicyExceptionChanged) and self.prove is not None:
+            token = self.prove(context_claims(record, value, self.audience))
+            headers.append((SIGNATURE, token.encode()))
         partition = task if TOPICS[topic].partitions == "task" else 0
         return OutputRecord(topic, partition, key_of(record), value, list(headers))
 
 
-def journalled(entry: JournalEntry) -> OutputRecord:
+def context_claims(
+    record: PolicyExceptionChanged, value: bytes, audience: str
+) -> dict[str, object]:
+    """What a worker signs of a record of `review-context`. It names no time: a step done again
+    gives the same bytes, and what it says stays true."""
+    return {
+        "iss": SOURCE,
+        "aud": audience,
+        "tenant_id": record.tenant_id,
+        "type": ce_type_of(record),
+        "jti": record.event_id,
+        "body": b64url(hashlib.sha256(value).digest()),
+    }
+
+
+def marks(*, unsigned: bool) -> list[tuple[str, bytes]]:
+    """The headers that say in which mode a worker wrote."""
+    return [(UNSIGNED, b"1")] if unsigned else []
+
+
+def journalled(entry: JournalEntry, *, unsigned: bool = False) -> OutputRecord:
     """A journal entry, keyed as its input."""
     headers = ce_headers(
         entry,
         ce_id=f"{entry.partition}-{entry.seq}",
         source=SOURCE,
         time=entry.context.handled_at,
+        extra=marks(unsigned=unsigned),
     )
     return OutputRecord(
         "audit-journal", entry.partition, entry.input.key, encode(entry), list(headers)

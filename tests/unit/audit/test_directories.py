@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from consumers.audit.directories import DirectoryLog
+from core.directory import DirectoryRecord
+from core.governing import Said
 from schemas.directory import PolicyExceptionChanged, ReviewerCapChanged
 from tests import examples as e
 from tests.unit.audit.stories import directories_of
 from tests.unit.control.world import World
 
 
+def said(offset: int, record: DirectoryRecord) -> Said:
+    """A record at an offset, unsigned."""
+    return Said(record, offset, e.NOW)
+
+
 def a_log() -> DirectoryLog:
     """Two reviewers, then one of them with another role; two versions of a policy."""
     return DirectoryLog(
-        policies=[(0, e.a_policy_document())],
+        policies=[said(0, e.a_policy_document())],
         people=[
-            (0, e.a_reviewer()),
-            (3, e.a_reviewer(roles=["head_of_enforcement"])),
+            said(0, e.a_reviewer()),
+            said(3, e.a_reviewer(roles=["head_of_enforcement"])),
         ],
     )
 
@@ -76,7 +83,7 @@ def test_a_version_published_with_other_content_takes_no_effect() -> None:
     """As in the worker: the first counts."""
     log = a_log()
     first = log.latest().tenant(e.TENANT).policy
-    log.policies.append((1, e.a_policy_document(document_json='{"tenant_id":"acme"}')))
+    log.policies.append(said(1, e.a_policy_document(document_json='{"tenant_id":"acme"}')))
 
     assert log.latest().tenant(e.TENANT).policy == first
 
@@ -84,7 +91,7 @@ def test_a_version_published_with_other_content_takes_no_effect() -> None:
 def test_the_context_of_reviews_is_part_of_it() -> None:
     """Exceptions and caps, as far as `review-context` was read, and no further."""
     log = a_log()
-    log.context += [(0, an_exception()), (2, a_cap())]
+    log.context += [said(0, an_exception()), said(2, a_cap())]
 
     before, between, after = log.at(1, 4, 0), log.at(1, 4, 2), log.at(1, 4, 3)
 
@@ -102,4 +109,4 @@ def test_what_is_no_directory_record_is_left_out() -> None:
     world.cluster.append("control-policy", 0, b"acme", b"garbage")
     world.cluster.append("control-policy", 0, b"acme", None)
 
-    assert [offset for offset, _ in directories_of(world).policies] == [0]
+    assert [one.offset for one in directories_of(world).policies] == [0]

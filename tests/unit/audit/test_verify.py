@@ -300,20 +300,21 @@ def test_signatures_of_keys_that_left_the_set_are_counted_not_refused(world: Wor
 
 
 def test_a_policy_exchanged_afterwards_is_found(world: World) -> None:
-    """The judgement rests on the policy of its time; another one would have judged otherwise."""
+    """The judgement rests on the policy of its time, and the journal has its digest."""
     journal = journal_of(world)
     log = directories_of(world)
-    offset, document = log.policies[0]
+    document = log.policies[0].record
     assert isinstance(document, PolicyDocument)
     other = document.document_json.replace("senior_reviewer", "reviewer")
-    log.policies[0] = (offset, document.model_copy(update={"document_json": other}))
+    altered = document.model_copy(update={"document_json": other})
+    log.policies[0] = replace(log.policies[0], record=altered)
     proof = proof_of(world)
     proof.directory_at = log.at
 
     with pytest.raises(JournalFault) as caught:
         checked(proof, journal)
 
-    assert "rules do not make" in caught.value.what
+    assert "not those of now" in caught.value.what
 
 
 def test_a_dead_letter_judges_nothing(world: World) -> None:

@@ -152,6 +152,7 @@ def test_nobody_who_is_capped() -> None:
     world.apply(cap)
     assert assignees(chosen(world, loads={"r.b": 20})) == ["r.b"]
 
+    world = with_people(a_person("r.a"), a_person("r.b"))
     world.apply(cap.model_copy(update={"capped_until": NOW}))
     assert assignees(chosen(world, loads={"r.b": 20})) == ["r.a"]
 

@@ -27,6 +27,7 @@ class Watched(Stage):
             MemoryBroker(self.world.cluster),
             self.world.store,
             make_judge=self.world.judge,
+            trust=self.world.trust,
             clock=self.world.clock,
             health=Health(stalled_after_s=60),
             metrics=Metrics(self.registry),

@@ -173,10 +173,10 @@ def test_people_are_read_before_the_context_and_that_before_the_policy() -> None
     """A policy takes effect after the people and exceptions that it was written for."""
     world = World()
     broker = OrderedBroker(world.cluster)
-    reader = DirectoryReader(broker, refused=lambda record, why: None)
+    reader = DirectoryReader(broker, refused=lambda record, reason, why: None)
     world.cluster.append("review-context", 0, b"k", b"garbage", [])
 
-    known = reader.refreshed()
+    known = reader.refreshed(world.trust())
 
     assert [topic for topic, _ in broker.read_places] == [
         "reviewer-directory",
@@ -191,13 +191,13 @@ def test_what_does_not_belong_into_the_context_takes_no_effect() -> None:
     world = World()
     refused: list[tuple[InputRecord, str]] = []
     reader = DirectoryReader(
-        MemoryBroker(world.cluster), refused=lambda record, why: refused.append((record, why))
+        MemoryBroker(world.cluster), refused=lambda record, _, why: refused.append((record, why))
     )
     smuggled = e.a_reviewer(reviewer_id="r.mallory")
     value = world.cluster.records("reviewer-directory")[0]
     world.cluster.append("review-context", 0, b"k", value.value, value.headers)
 
-    known = reader.refreshed()
+    known = reader.refreshed(world.trust())
 
     assert smuggled.reviewer_id not in known.directory.tenant(e.TENANT).reviewers
     [(record, why)] = refused

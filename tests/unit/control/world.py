@@ -17,8 +17,9 @@ from consumers.control.ports import InputRecord
 from consumers.control.reception import Receiver
 from consumers.health import Health
 from consumers.metrics import Metrics
-from core.authentication import typ_of
+from core.authentication import CONTEXT_TYP, typ_of
 from core.checkpoints import CHECKPOINT_TYP
+from core.governing import Trust
 from core.jwk import TrustedKeys, trusted_key
 from producers.keys import SigningKey, new_key
 from producers.signing import sign_grant, sign_record
@@ -102,6 +103,7 @@ class World:
             MemoryBroker(self.cluster, hook),
             self.store,
             make_judge=self.make_judge or self.judge,
+            trust=self.trust,
             clock=self.clock,
             health=Health(stalled_after_s=60),
             metrics=Metrics(CollectorRegistry()),
@@ -117,6 +119,16 @@ class World:
             every=timedelta(minutes=10),
         )
 
+    def trust(self) -> Trust:
+        """Whom the worker believes about the directories."""
+        return Trust(
+            keys=self.keys,
+            audience=AUDIENCE,
+            balancer_id="svc:balancer",
+            workers=TrustedKeys.of([trusted_key(KEYS["grant"].public_jwk())]),
+            unsigned=self.unsigned,
+        )
+
     def judge(self, known: Known) -> Judge:
         """The judge of a batch."""
         return Judge(
@@ -127,7 +139,11 @@ class World:
                 proof_key=b"p" * 32,
             ),
             known=known,
-            writer=Writer(),
+            writer=Writer(
+                prove=lambda claims: KEYS["grant"].sign(claims, typ=CONTEXT_TYP),
+                audience=AUDIENCE,
+                unsigned=self.unsigned,
+            ),
             sign_grant=lambda claims: sign_grant(claims, KEYS["grant"]),
             park_ttl=e.at(60) - e.NOW,
             draw_key=b"d" * 32,

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from consumers import queue
-from consumers.audit.directories import DirectoryLog, Entry
+from consumers.audit.directories import DirectoryLog
 from consumers.control.ports import Watermark
 from consumers.control.view import stored
 from consumers.reading import Read
+from core.directory import DirectoryRecord
+from core.governing import Said
 from countersign.commands import interrupts
 from countersign.deployment import Deployment
 from schemas.codec import encode
@@ -86,9 +88,12 @@ def queues(command: Command, monkeypatch: pytest.MonkeyPatch) -> Queues:
         def close(self) -> None: ...
 
     monkeypatch.setattr(interrupts, "RedisQueue", Source)
-    people: list[Entry] = list(
-        enumerate([e.a_reviewer(), e.a_reviewer(reviewer_id="r.lind"), e.an_agent()])
-    )
+    records: list[DirectoryRecord] = [
+        e.a_reviewer(),
+        e.a_reviewer(reviewer_id="r.lind"),
+        e.an_agent(),
+    ]
+    people = [Said(record, offset, e.NOW) for offset, record in enumerate(records)]
     monkeypatch.setattr(Deployment, "directories", lambda _: DirectoryLog(people=people))
     monkeypatch.setattr(queue, "read_topic", lambda *_, **__: iter(made.log))
     monkeypatch.setattr(queue, "partitions_of", lambda *_: PARTITIONS)
