@@ -23,6 +23,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # they are
     ResourceType,
 )
 
+from consumers.kafka_trouble import trouble
 from consumers.offsets import ANSWER_WITHIN_S
 from consumers.settings import Settings
 from producers.connection import BrokerUnreachable, NotAllowed, logger, unreachable
@@ -169,7 +170,7 @@ def min_insync_for(replicas: int) -> str:
 
 def differences(settings: Settings) -> list[Difference]:
     """What differs at the broker. Raises BrokerUnreachable, NotAllowed."""
-    return _differences(settings, _admin(settings))
+    return _differences(settings, connect(settings))
 
 
 def assert_topics(settings: Settings) -> None:
@@ -184,7 +185,7 @@ def apply(settings: Settings) -> list[Difference]:
     Changes nothing and raises TopicsWrong when something cannot be mended. To do it twice, or from
     two places at once, does no harm. Raises BrokerUnreachable, NotAllowed.
     """
-    admin = _admin(settings)
+    admin = connect(settings)
     found = _differences(settings, admin)
     if stuck := [difference for difference in found if not difference.mendable]:
         raise TopicsWrong(stuck)
@@ -205,7 +206,7 @@ def look(
     try:
         cluster = admin.list_topics(timeout=ANSWER_WITHIN_S)  # of all: asking for one may make it
     except KafkaException as error:
-        raise _failure(error.args[0], settings) from None
+        raise failure(error.args[0], settings) from None
     there = [name for name in names if name in cluster.topics]
     configs = _configs(settings, admin, there)
     found = {}
@@ -231,7 +232,7 @@ def make(settings: Settings, admin: AdminClient, topics: Sequence[Wanted], broke
         for topic in topics
     ]
     asked = admin.create_topics(new, request_timeout=ANSWER_WITHIN_S)
-    _results(settings, asked, tolerated=KafkaError.TOPIC_ALREADY_EXISTS)
+    results_of(settings, asked, tolerated=KafkaError.TOPIC_ALREADY_EXISTS)
 
 
 def mend(settings: Settings, admin: AdminClient, changes: Sequence[Difference]) -> None:
@@ -254,7 +255,9 @@ def mend(settings: Settings, admin: AdminClient, changes: Sequence[Difference]) 
         )
         for topic in dict.fromkeys(change.topic for change in changes)
     ]
-    _results(settings, admin.incremental_alter_configs(resources, request_timeout=ANSWER_WITHIN_S))
+    results_of(
+        settings, admin.incremental_alter_configs(resources, request_timeout=ANSWER_WITHIN_S)
+    )
 
 
 def _differences(settings: Settings, admin: AdminClient) -> list[Difference]:
@@ -272,7 +275,8 @@ def _wait_until_seen(settings: Settings, admin: AdminClient) -> None:
         Event().wait(_LOOK_EVERY_S)
 
 
-def _admin(settings: Settings) -> AdminClient:
+def connect(settings: Settings) -> AdminClient:
+    """A client for administration."""
     return AdminClient(settings.admin_config(), logger=logger)
 
 
@@ -289,29 +293,32 @@ def _configs(
     asked = admin.describe_configs(resources, request_timeout=ANSWER_WITHIN_S)
     return {
         resource.name: {key: entry.value for key, entry in entries.items()}
-        for resource, entries in _results(settings, asked).items()
+        for resource, entries in results_of(settings, asked).items()
     }
 
 
-def _results(
+def results_of(
     settings: Settings, asked: Mapping[Any, Future[Any]], *, tolerated: int | None = None
 ) -> dict[Any, Any]:
+    """What an administration call answers. Raises BrokerUnreachable, NotAllowed."""
     answers = {}
     for what, future in asked.items():
         try:
             answers[what] = future.result(timeout=ANSWER_WITHIN_S * 2)
         except KafkaException as error:
             if error.args[0].code() != tolerated:
-                raise _failure(error.args[0], settings, str(getattr(what, "name", what))) from None
+                raise failure(error.args[0], settings, str(getattr(what, "name", what))) from None
         except TimeoutError:
             raise BrokerUnreachable(f"{settings.bootstrap_servers} did not answer") from None
     return answers
 
 
-def _failure(
+def failure(
     error: KafkaError, settings: Settings, what: str = ""
 ) -> BrokerUnreachable | NotAllowed:
+    """What a broker's error means to us."""
     about = f"{what}: {error.str()}" if what else error.str()
     if unreachable(error):
-        return BrokerUnreachable(f"{settings.bootstrap_servers}: {about}")
+        why = trouble(settings.admin_config()) or about
+        return BrokerUnreachable(f"{settings.bootstrap_servers}: {why}")
     return NotAllowed(about)

@@ -7,13 +7,15 @@ in time. A traceback means a bug of ours.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
 
+from consumers.kafka_trouble import trouble
 from consumers.queue import UnknownControlPoint
 from consumers.reading import ReadStalled, TopicMissing
-from consumers.settings import SettingsError
+from consumers.settings import SettingsError, load
 from consumers.topics_admin import TopicsWrong
 from core.jwk import KeySetError
 from countersign.output import inert
@@ -91,7 +93,7 @@ def understood(error: Exception) -> CommandFailed | None:
         case Undecodable():
             return AnswerIsNo(f"not a record of ours: {error}")
         case BrokerUnreachable() | ReadStalled():
-            return OutOfReach(f"Kafka: {error}; check COUNTERSIGN_BOOTSTRAP_SERVERS")
+            return _out_of_reach(str(error))
         case RegistryUnavailable():
             return OutOfReach(f"the schema registry does not answer: {error}")
         case KafkaException():
@@ -110,7 +112,16 @@ def report(failed: CommandFailed) -> int:
 def _of_kafka(error: KafkaException) -> CommandFailed:
     cause = error.args[0]
     if unreachable(cause):
-        return OutOfReach(f"Kafka: {cause.str()}; check COUNTERSIGN_BOOTSTRAP_SERVERS")
+        return _out_of_reach(cause.str())
     if cause.code() == KafkaError._INVALID_ARG:
         return UsageWrong(f"Kafka's client: {cause.str()}; mend the COUNTERSIGN_KAFKA_* setting")
     return AnswerIsNo(f"Kafka says no: {cause.str()}")
+
+
+def _out_of_reach(said: str) -> OutOfReach:
+    """Where TLS or SASL is set, the reason is asked for; it names its own mend."""
+    why = said if "; mend: " in said else None
+    if why is None:
+        with suppress(SettingsError):
+            why = trouble(load().admin_config())
+    return OutOfReach(f"Kafka: {why or f'{said}; check COUNTERSIGN_BOOTSTRAP_SERVERS'}")

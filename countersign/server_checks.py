@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # it is
 
+from consumers.access import ACCESS, Role, role_that_writes
+from consumers.acls_admin import May, probe_writes
+from consumers.kafka_trouble import trouble
 from consumers.offsets import ANSWER_WITHIN_S
 from consumers.settings import Settings
 from consumers.topics_admin import differences
@@ -24,21 +27,26 @@ from schemas.topics import TOPICS
 REDIS_TIMEOUT_S: Final = 2.0
 
 
-def check_broker(settings: Settings) -> list[Finding]:
-    """Whether Kafka answers, and whether the topics are as they must be."""
+def check_broker(settings: Settings, *, role: Role | None = None) -> list[Finding]:
+    """Whether Kafka answers, whether the topics are as they must be, and what may be written.
+
+    role: that of these credentials; one that may not see the topics' configuration is not asked to.
+    """
     part = "kafka"
     try:
         admin = AdminClient(settings.admin_config(), logger=logger)
         cluster = admin.list_topics(timeout=ANSWER_WITHIN_S)
         found = [
             ok(part, f"cluster {cluster.cluster_id}, {len(cluster.brokers)} broker(s)"),
-            *check_topics(settings),
         ]
+        if role is None or ACCESS[role].sees_configuration:
+            found += check_topics(settings)
         if not any(finding.level == "error" for finding in found):
             found.append(_clock(settings, admin, cluster.topics))
-        return found
+        return [*found, *of_writable(probe_writes(settings), role)]
     except KafkaException as failure:
-        why = f"{settings.bootstrap_servers}: {failure.args[0].str()}"
+        said = trouble(settings.admin_config()) or failure.args[0].str()
+        why = f"{settings.bootstrap_servers}: {said}"
     except (BrokerUnreachable, NotAllowed) as failure:
         why = str(failure)
     return [error(part, why, "start it, or mend COUNTERSIGN_BOOTSTRAP_SERVERS")]
@@ -50,6 +58,45 @@ def check_topics(settings: Settings) -> list[Finding]:
     if not found:
         return [ok("topics", f"{len(TOPICS)} topics are as they must be")]
     return [error("topics", one.line.removesuffix(f"; {one.mend}"), one.mend) for one in found]
+
+
+def of_writable(probed: Mapping[str, May], role: Role | None) -> list[Finding]:
+    """What it means that these topics can be written. A topic that is missing is not counted."""
+    part = "access"
+    may = [name for name, answer in probed.items() if answer == "may"]
+    refused = [name for name, answer in probed.items() if answer == "may not"]
+    if role is not None:
+        meant = ACCESS[role].writes
+        mend = "see who gives it: countersign topics plan; take it away with kafka-acls.sh --remove"
+        found = [
+            error(part, f"these credentials may write {name}, which the {role} must not", mend)
+            for name in may
+            if name not in meant
+        ]
+        mend = f"countersign topics apply --acls --principal {role}=User:…"
+        found += [
+            error(part, f"these credentials may not write {name}, which the {role} must", mend)
+            for name in refused
+            if name in meant
+        ]
+        kept = f"the broker refused {len(refused)} other topics" if refused else "all were asked"
+        return found or [ok(part, f"as {role}: may write {_listed(may)}; {kept}")]
+    if may and not refused:
+        mend = "with rights: countersign topics apply --acls; then ask as each: doctor --role ROLE"
+        what = "these credentials may write every topic: the broker enforces no ACLs, or knows them"
+        return [warning(part, f"{what} as a super user", mend)]
+    known = role_that_writes(may)
+    if known is None:
+        what = f"these credentials may write {_listed(may)}, which is no role's"
+        return [warning(part, what, "one principal a role: countersign topics plan")]
+    return [ok(part, f"may write {_listed(may)}, as the role {known}")]
+
+
+def _listed(names: Sequence[str]) -> str:
+    left_out = [name for name in TOPICS if name not in names]
+    if len(names) > len(left_out) > 0:
+        return f"every topic but {', '.join(left_out)}"
+    return ", ".join(names) or "no topic"
 
 
 def check_redis(settings: Settings) -> list[Finding]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Annotated
 
 import typer
 from confluent_kafka import KafkaException
 
+from consumers.access import ACCESS
 from consumers.reading import ReadStalled, TopicMissing
 from countersign.deployment import Deployment, deployment
 from countersign.failure import NO
@@ -14,19 +16,38 @@ from countersign.findings import Finding, error, ok, warning
 from countersign.key_checks import check_keys
 from countersign.options import examples, plain
 from countersign.output import JsonFlag, emit, say
+from countersign.role_options import role_of
 from countersign.server_checks import check_broker, check_redis, check_schemas
 
 app = plain()
 
 
-@app.command(epilog=examples("doctor", "doctor --json"))
-def doctor(as_json: JsonFlag = False) -> None:
-    """Check broker, topics, Redis, clock, schemas, keys and policies; exit 1 on an error."""
+@app.command(epilog=examples("doctor", "doctor --json", "doctor --role agent"))
+def doctor(
+    role: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROLE",
+            help="The role of these credentials at the broker: to write anything else must fail, "
+            "and is tried. Of an agent, say, only what concerns it is looked at.",
+        ),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Check broker, topics, rights, Redis, clock, schemas, keys, policies; exit 1 on an error.
+
+    To learn what may be written it asks the broker to write to every topic, in a way that no broker
+    ever completes: nothing is left behind.
+    """
+    played = role_of(role) if role else None
     where = deployment()
     found = [*check_schemas(), *check_keys(where.settings, datetime.now(UTC))]
-    broker = check_broker(where.settings)
-    found += [*broker, *check_redis(where.settings)]
-    if not any(finding.level == "error" for finding in broker):
+    broker = check_broker(where.settings, role=played)
+    found += broker
+    sees_all = played is None or ACCESS[played].sees_configuration
+    if sees_all:
+        found += check_redis(where.settings)
+    if sees_all and not any(finding.level == "error" for finding in broker):
         found += _directories(where)
     errors = sum(finding.level == "error" for finding in found)
     data = {"good": errors == 0, "findings": [finding.form() for finding in found]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -34,7 +34,8 @@ _JVM: Final = (
 class LocalKafka:
     """A broker with its data and log in `home`. Nothing runs until `start`.
 
-    tethered: it ends with the thread that starts it.
+    tethered: it ends with the thread that starts it. more: further properties of the broker, such as
+    a listener with authentication; they win.
     """
 
     java: Path
@@ -43,6 +44,7 @@ class LocalKafka:
     port: int
     controller_port: int
     tethered: bool = False
+    more: Mapping[str, str] = field(default_factory=dict, repr=False)
     process: Started | None = field(default=None)
 
     @property
@@ -133,6 +135,7 @@ class LocalKafka:
             # the default of 128 MB is a quarter of this heap
             "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
             "log.cleaner.threads": "1",
+            **self.more,
         }
         return "".join(f"{key}={value}\n" for key, value in settings.items())
 

@@ -55,7 +55,8 @@ def test_missing_topics_are_planned_and_made(deployment: Deployment) -> None:
     assert {one["topic"] for one in missing["differences"]} == {settings.topic(n) for n in TOPICS}
     assert applied[0] == 0, applied[2]
     assert "17 topics are as they must be" in applied[1]
-    assert json.loads(after[1]) == {"right": True, "differences": []}
+    found: dict[str, Any] = json.loads(after[1])
+    assert (found["right"], found["differences"]) == (True, [])
 
 
 def test_a_changed_configuration_is_mended(deployment: Deployment) -> None:
@@ -88,12 +89,30 @@ def test_another_partition_count_is_refused(deployment: Deployment) -> None:
     assert "COUNTERSIGN_PARTITIONS=4" in said
 
 
-def test_acls_are_refused_by_name(deployment: Deployment) -> None:
-    """Never silently left out."""
+def test_rights_that_nobody_enforces_are_not_given(deployment: Deployment) -> None:
+    """A broker without an authorizer: apply says what to set there; plan shows them all the same."""
     status, _, said = countersign(deployment.env, "topics", "apply", "--acls")
+    planned = countersign(deployment.env, "topics", "plan")
 
-    assert status == 2
-    assert "--acls" in said
+    assert status == 1
+    assert "authorizer.class.name" in said
+    assert planned[0] == 0
+    assert "authorizer.class.name" in planned[1]
+    assert f"writes: {deployment.topic('interrupt-requested')}" in planned[1]
+
+
+def test_limits_are_said_where_they_cannot_be_set(deployment: Deployment) -> None:
+    """Without kafka-configs.sh: exit 1, with the commands to run where it is."""
+    env = {**deployment.env, "PATH": str(deployment.directory)}
+
+    status, _, said = countersign(env, "topics", "apply", "--quotas")
+
+    assert status == 1
+    assert "were not set" in said
+    assert (
+        f"kafka-configs.sh --bootstrap-server {deployment.settings.bootstrap_servers} --alter"
+        " --entity-type users --entity-name countersign-agent --add-config producer_byte_rate="
+    ) in said
 
 
 def test_a_broker_out_of_reach_is_said(deployment: Deployment) -> None:
