@@ -52,7 +52,7 @@ def stretch(text: object) -> tuple[int, int]:
     return opens, closes
 
 
-def after_working_time(start: datetime, seconds: int, calendar: WorkCalendar | None) -> datetime:
+def after_working_time(start: datetime, seconds: float, calendar: WorkCalendar | None) -> datetime:
     """When so many seconds of working time have passed since `start`, in UTC.
 
     None: every second counts. A calendar with no working time for over a year counts as none, so
@@ -69,6 +69,20 @@ def after_working_time(start: datetime, seconds: int, calendar: WorkCalendar | N
             return begins + left
         left -= reached - begins
     return start + timedelta(seconds=seconds)
+
+
+def working_time(start: datetime, end: datetime, calendar: WorkCalendar | None) -> timedelta:
+    """How much working time lies between two instants; None: all of it is."""
+    if calendar is None:
+        return max(end - start, timedelta())
+    total, reached = timedelta(), start
+    for opens, closes in _stretches(start, calendar):
+        if opens >= end:
+            break
+        begins = max(opens, reached)
+        reached = max(min(closes, end), reached)
+        total += max(reached - begins, timedelta())
+    return total
 
 
 def _stretches(start: datetime, calendar: WorkCalendar) -> Iterator[tuple[datetime, datetime]]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from core.authority import Failure
+from core.calendar import working_time
 from core.context import Context, Event
-from core.escalation import absolute_end
+from core.deadlines import absolute_end, decide_by
 from core.facts import status_changed, task_changed
 from schemas.commands import HumanDecisionCommand
 from schemas.state import ControlPointState
@@ -51,11 +52,11 @@ def deferred_by(
     status: InterruptStatus = state.status
     until = _until(state, command, context.now)
     shift = until - context.now
-    due, source, end = state.decide_by, state.decide_by_source, absolute_end(state)
+    due, source, left = state.decide_by, state.decide_by_source, None
     if source == "policy":
-        due = state.decide_by + shift
-        if end is not None and end[0] <= due:
-            due, source = end
+        assert state.accepted is not None
+        left = working_time(context.now, due, state.accepted.plan.calendar)
+        due, source = decide_by(state, until, left.total_seconds())
     deferred = status_changed(
         state,
         origin=context.origin,
@@ -66,6 +67,7 @@ def deferred_by(
         decide_by=due,
         decide_by_source=source,
         decide_from=state.decide_from + shift,
+        decide_left_us=left // timedelta(microseconds=1) if left is not None else None,
         deferred_until=until,
         defer_condition=command.defer_condition,
     )
@@ -89,11 +91,12 @@ def resumed(
     actor: str | None = None,
     comment: str | None = None,
 ) -> Event:
-    """The deferral ends: by its time, or earlier because its condition is met; then what was not
-    waited for is taken off `decide_by` again."""
+    """The deferral ends: by its time, or earlier because its condition is met; then the time that
+    was left to decide begins at once."""
     assert state.deferred_until is not None and state.decide_by is not None
-    early = max(state.deferred_until - now, timedelta())
-    due = state.decide_by - early if state.decide_by_source == "policy" else state.decide_by
+    due = state.decide_by
+    if now < state.deferred_until and state.decide_left_us is not None:
+        due, _ = decide_by(state, now, state.decide_left_us / 1_000_000)
     return task_changed(
         state,
         origin=origin,

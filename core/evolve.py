@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final, assert_never
 
 from core.context import Event
+from core.deadlines import absolute_end
 from core.limits import (
     COMMENT_CHARS_KEPT_MAX,
     COMMENTS_KEPT_MAX,
@@ -204,6 +205,7 @@ def _status(state: ControlPointState, event: InterruptStatusChanged) -> ControlP
                 "deferred": True,
                 "deferred_until": event.deferred_until if hidden else None,
                 "defer_condition": event.defer_condition,
+                "decide_left_us": event.decide_left_us,
                 "sla_warned": state.sla_warned if hidden else 0,
             }
         else:
@@ -320,11 +322,16 @@ def _presented(state: ControlPointState, event: ReviewTaskEvent) -> ControlPoint
 
 
 def _resumed(state: ControlPointState, event: ReviewTaskEvent) -> ControlPointState:
-    early = timedelta()
+    early, source = timedelta(), state.decide_by_source
     if state.deferred_until is not None:
         early = max(state.deferred_until - event.occurred_at, early)
+    if early and state.decide_left_us is not None:
+        end = absolute_end(state)
+        source = end[1] if end is not None and end[0] == event.due_at else "policy"
     return state.model_copy(
         update={
+            "decide_by_source": source,
+            "decide_left_us": None,
             "deferred_until": None,
             "defer_condition": None,
             "decide_by": event.due_at,

@@ -39,6 +39,7 @@ def status_changed(
     deferred_until: datetime | None = None,
     decide_from: datetime | None = None,
     defer_condition: str | None = None,
+    decide_left_us: int | None = None,
 ) -> InterruptStatusChanged:
     """The interrupt of the current version changed its status."""
     assert state.accepted is not None
@@ -66,6 +67,7 @@ def status_changed(
         decide_from=decide_from or state.decide_from,
         deferred_until=deferred_until,
         defer_condition=defer_condition,
+        decide_left_us=decide_left_us,
         authority_transition=state.accepted.plan.authority_transition,
         occurred_at=now,
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 from core.actions import action_of, digest_of
 from core.authority import Failure
 from core.context import Context, Event
-from core.escalation import decide_by, until_eligible
+from core.deadlines import decide_by
+from core.escalation import until_eligible
 from core.evolve import evolve
 from core.exceptions import Lifted, lifted_for
 from core.facts import status_changed, task_changed

@@ -8,7 +8,8 @@ them in, no window opens the gate any more: they get the time to decide that the
 from __future__ import annotations
 
 from core.context import Context, Event
-from core.escalation import after, decide_by, until_eligible
+from core.deadlines import decide_by
+from core.escalation import after, until_eligible
 from core.exceptions import lifted_for
 from core.facts import status_changed, task_changed
 from core.identifiers import derived_id

@@ -7,8 +7,9 @@ from typing import assert_never
 
 from core.authority import Failure
 from core.context import Context, Event
+from core.deadlines import decide_by
 from core.deferral import resumed
-from core.escalation import after, decide_by, escalation, has_next_step, until_eligible
+from core.escalation import after, escalation, has_next_step, until_eligible
 from core.excepting import exception_changed
 from core.facts import gate_changed, status_changed, task_changed
 from core.gates import approved

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+from core.calendar import after_working_time, working_time
 from schemas.state import ControlPointState
 
 TimerName = Literal[
@@ -64,7 +65,12 @@ def _sla_warning(state: ControlPointState) -> datetime | None:
         or state.decide_from is None
     ):
         return None
-    return state.decide_from + (state.decide_by - state.decide_from) * percent / 100
+    begun, ends = state.decide_from, state.decide_by
+    calendar = state.accepted.plan.calendar if state.accepted else None
+    working = working_time(begun, ends, calendar)
+    if not working:  # an absolute end, and all of it outside the calendar
+        return begun + (ends - begun) * percent / 100
+    return after_working_time(begun, working.total_seconds() * percent / 100, calendar)
 
 
 def _claim_lease(state: ControlPointState) -> datetime | None:

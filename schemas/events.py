@@ -159,6 +159,10 @@ class InterruptStatusChanged(Record):
     defer_condition: Line | None = Field(
         default=None, description="Set when it was just deferred until this is met."
     )
+    decide_left_us: Count | None = Field(
+        default=None,
+        description="Set when it was just deferred: the policy's time that is left, microseconds.",
+    )
     authority_transition: AuthorityTransition | None = Field(
         default=None, description="The authority boundary that the action crosses."
     )

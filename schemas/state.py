@@ -284,6 +284,9 @@ class ControlPointState(Record):
         default=None, description="Hidden from the queue until then."
     )
     defer_condition: Line | None = Field(default=None, description="What ends the deferral.")
+    decide_left_us: Count | None = Field(
+        default=None, description="Deferred: the policy's time that begins again, microseconds."
+    )
     assigned_to: Id | None = Field(default=None, description="Who holds the review task.")
     lease_until: Timestamp | None = Field(default=None, description="When the claim ends.")
     recused: Ids = Field(default=[], description="Reviewers who stepped aside, of any version.")

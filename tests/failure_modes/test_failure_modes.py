@@ -14,7 +14,7 @@ from schemas.events import HumanDecisionEvent, InterruptStatusChanged, ReviewTas
 from schemas.execution import NoticeSent
 from schemas.requests import Dissent
 from tests import examples as e
-from tests.stories.stage import AUDITOR, DAY, HEAD, MONITOR, OTHER_SENIOR, SENIOR, Stage
+from tests.stories.stage import AUDITOR, DAY, HEAD, MONITOR, ORGANISER, OTHER_SENIOR, SENIOR, Stage
 from tests.unit.control.test_crashes import At, Killed
 from tests.unit.control.world import KEYS, World, settle
 
@@ -121,16 +121,15 @@ def test_rubber_stamping() -> None:
     stage.decide(SENIOR, "approve")
     stage.command(e.a_verdict(**stage.ids(), reviewer_id=SENIOR))
     stage.command(e.a_verdict(**stage.ids(), reviewer_id=AUDITOR, verdict="defect"))
-    stage.world.directory(
-        ReviewerCapChanged(
-            event_id="cap-1",
-            tenant_id=e.TENANT,
-            reviewer_id=SENIOR,
-            capped_until=stage.world.clock() + timedelta(hours=1),
-            decided=20,
-            occurred_at=stage.world.clock(),
-        )
+    cap = ReviewerCapChanged(
+        event_id="cap-1",
+        tenant_id=e.TENANT,
+        reviewer_id=SENIOR,
+        capped_until=stage.world.clock() + timedelta(hours=1),
+        decided=20,
+        occurred_at=stage.world.clock(),
     )
+    stage.world.send(cap, ORGANISER, cap.event_id, partition=0)
     stage.request(interrupt_id="int-next", package=e.a_package(decision_package_id="pkg-next"))
     stage.decide(SENIOR, "approve", decision_package_id="pkg-next")
 

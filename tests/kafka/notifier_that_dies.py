@@ -10,12 +10,12 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from producers.executor import Executor
 from consumers.notification.mailer import Mail, Mailer, Outcome
 from consumers.notification.main import ClosableLog, connect, run
 from consumers.notification.outbox import ThreadedOutbox
 from consumers.notification.progress import Progress
 from consumers.settings import Settings, load
+from producers.executor import Executor
 from schemas.model import Record
 from schemas.registry import ce_type_of
 
