@@ -224,3 +224,18 @@ def test_an_escalation_ends_a_deferral() -> None:
     world.send(decides("r.lind", "escalate"))
 
     assert (None, e.at(DAY)) == (world.now.deferred_until, world.now.decide_by)
+
+
+def test_ended_early_the_policys_time_comes_back_from_behind_an_absolute_end() -> None:
+    """The deferral would have reached past `expires_at`; met early, the rest of the day counts
+    again, so that a timeout escalates instead of expiring."""
+    world = open_world(expires_at=e.at(3 * DAY))
+    _defers(world, defer_until=e.at(2.5 * DAY), defer_condition="the lab report is in")
+    capped = (world.now.decide_by, world.now.decide_by_source)
+    world.clock = HOUR
+
+    _met(world)
+
+    assert (e.at(3 * DAY), "expires_at") == capped
+    assert ("policy", None) == (world.now.decide_by_source, world.now.deferred_until)
+    assert e.at(HOUR + DAY) == world.now.decide_by

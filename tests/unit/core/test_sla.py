@@ -228,3 +228,22 @@ def test_a_request_whose_end_has_passed_ends_without_ado() -> None:
     steps = world.wait(2 * HOUR)
 
     assert ("expired", []) == (world.now.status, warnings(steps))
+
+
+def test_half_of_the_time_is_half_of_the_working_time() -> None:
+    """Asked on a Monday at nine for eight working hours of a calendar: warned at one, not at
+    night."""
+    office = {
+        "name": "office",
+        "zone": "UTC",
+        "hours": {"mon": ["09:00-17:00"], "tue": ["09:00-17:00"]},
+    }
+    policy = a_policy(
+        policy_version="8",
+        calendars=[office],
+        rule={"calendar": "office", "decide_within": "16h", "escalation": []},
+    )
+    world = open_world(policy)
+
+    assert e.at(32 * HOUR) == world.now.decide_by
+    assert e.at(8 * HOUR) == due(world)
