@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
+from schemas.headers import rfc3339
+
 Kind = Literal[
     "without_grant",
     "without_take",
@@ -214,7 +216,7 @@ def _of_attempt(
         return Difference(kind, name, what, take.attempt_id, receipt, take.executor_id)
 
     if not reports and take.execute_by is not None and take.execute_by < now:
-        yield differs("not_reported", f"taken, and not reported by {take.execute_by.isoformat()}")
+        yield differs("not_reported", f"taken, and not reported by {rfc3339(take.execute_by)}")
     certain = [report for report in reports if report.receipt_type in DONE | NOT_DONE]
     if reports and not certain:
         yield differs("in_doubt", "the executor does not know whether it was done", reports[-1])

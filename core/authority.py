@@ -17,6 +17,7 @@ from core.needs import Act, Need, need_of
 from core.planning import meets_role, risk_rank
 from core.quorum import Approver, current_slots, fits, same_approver, seated
 from schemas.directory import ReviewerAuthorization
+from schemas.headers import rfc3339
 from schemas.requests import DecisionPackage
 from schemas.state import Approval, ControlPointState, Plan
 from schemas.vocabulary import Code
@@ -78,7 +79,7 @@ def failures(
     until = is_absent(reviewer, now) if reviewer is not None else None
     if until is not None:
         message = (
-            f"{claim.reviewer_id} is absent until {until.isoformat()}; the delegate may decide, or "
+            f"{claim.reviewer_id} is absent until {rfc3339(until)}; the delegate may decide, or "
             "end the absence in the directory"
         )
         found.insert(0, Failure("UNKNOWN_REVIEWER", message))
@@ -94,7 +95,7 @@ def failures(
     if cap is not None and claim.act not in _BRAKES and now < cap.capped_until:
         message = (
             f"{claim.reviewer_id} has decided {cap.decided} packages within the hour, as many as "
-            f"the policy allows; decide again after {cap.capped_until.isoformat()}"
+            f"the policy allows; decide again after {rfc3339(cap.capped_until)}"
         )
         found.append(Failure("DECISION_NOT_ALLOWED", message))
     if claim.session is not None and claim.act not in _BRAKES:
@@ -120,7 +121,7 @@ def _session_failures(session: Session, plan: Plan, now: datetime) -> list[Failu
     elif plan.session_max_age_s is not None and session.auth_time is not None:
         end = session.auth_time + timedelta(seconds=plan.session_max_age_s)
         if now > end:
-            said = f"the session was too old since {end.isoformat()}; log in again"
+            said = f"the session was too old since {rfc3339(end)}; log in again"
     return [Failure("DECISION_NOT_ALLOWED", said)] if said else []
 
 

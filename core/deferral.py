@@ -13,6 +13,7 @@ from core.context import Context, Event
 from core.deadlines import absolute_end, decide_by
 from core.facts import status_changed, task_changed
 from schemas.commands import HumanDecisionCommand
+from schemas.headers import rfc3339
 from schemas.state import ControlPointState
 from schemas.vocabulary import InterruptStatus
 
@@ -38,7 +39,7 @@ def refusal_of_deferral(
         )
         return [Failure("DECISION_NOT_ALLOWED", message)]
     if end is not None and _until(state, command, context.now) >= end[0]:
-        message = f"the {end[1]} of the request is {end[0].isoformat()}; name a time before it"
+        message = f"the {end[1]} of the request is {rfc3339(end[0])}; name a time before it"
         return [Failure("DECISION_NOT_ALLOWED", message)]
     return []
 

@@ -15,6 +15,7 @@ from core.standing import claim_of, other_version, out_of_time, refusal_of
 from schemas.commands import PolicyExceptionCommand
 from schemas.directory import PolicyExceptionChanged
 from schemas.events import ExceptionTerms
+from schemas.headers import rfc3339
 from schemas.state import ControlPointState, GrantedException
 from schemas.vocabulary import ExceptionChange
 
@@ -164,7 +165,7 @@ def _grant_failures(
     elif command.expires_at is not None and command.expires_at <= context.now:
         said = "expires_at has passed; name a later time"
     elif command.expires_at is not None and command.expires_at > longest:
-        said = f"an exception ends by {longest.isoformat()} at the latest; shorten it"
+        said = f"an exception ends by {rfc3339(longest)} at the latest; shorten it"
     if said is not None:
         found.append(Failure("DECISION_NOT_ALLOWED", said))
     if not command.justification.strip() or not command.requested_exception.strip():

@@ -14,6 +14,7 @@ from core.limits import RECEIPTS_OF_OTHERS_MAX, RECEIPTS_PER_GRANT_MAX
 from core.refusals import refused
 from schemas.events import ReceiptRecorded
 from schemas.execution import GrantTake, Notice, OutcomeReported, ToolDenied, ToolInDoubt
+from schemas.headers import rfc3339
 from schemas.registry import ce_type_of
 from schemas.state import ControlPointState, Grant
 from schemas.vocabulary import Difference
@@ -152,7 +153,7 @@ def _take_failure(state: ControlPointState, take: GrantTake, context: Context) -
     if state.gate == "revoked":
         return Failure("GRANT_REVOKED", "the grant was revoked; do not act")
     if state.gate != "open" or context.now > grant.valid_until:
-        return Failure("GRANT_EXPIRED", f"the grant ended at {grant.valid_until.isoformat()}")
+        return Failure("GRANT_EXPIRED", f"the grant ended at {rfc3339(grant.valid_until)}")
     return None
 
 

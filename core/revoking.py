@@ -12,6 +12,7 @@ from core.recording import decision_recorded
 from core.refusals import key_answered
 from core.standing import claim_of, other_version, refusal_of
 from schemas.commands import GrantRevocationCommand
+from schemas.headers import rfc3339
 from schemas.state import ControlPointState
 
 
@@ -61,7 +62,7 @@ def _ended(
     if state.gate == "revoked":
         return Failure("GRANT_REVOKED", "the grant is revoked already")
     if state.gate != "open" or context.now > grant.valid_until:
-        return Failure("GRANT_EXPIRED", f"the grant ended at {grant.valid_until.isoformat()}")
+        return Failure("GRANT_EXPIRED", f"the grant ended at {rfc3339(grant.valid_until)}")
     return None
 
 

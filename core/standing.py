@@ -9,6 +9,7 @@ from core.context import Context, Event, ReviewerCommand
 from core.needs import Act
 from core.refusals import BINDING, key_answered, refused
 from schemas.commands import HumanDecisionCommand
+from schemas.headers import rfc3339
 from schemas.state import ControlPointState
 from schemas.vocabulary import CODES
 
@@ -32,7 +33,7 @@ def out_of_time(state: ControlPointState, context: Context) -> Failure | None:
     """TOO_LATE: appended after `decide_by`, whether or not its clock has fired."""
     if state.decide_by is None or context.now <= state.decide_by:
         return None
-    return Failure("TOO_LATE", f"the time to decide ended at {state.decide_by.isoformat()}")
+    return Failure("TOO_LATE", f"the time to decide ended at {rfc3339(state.decide_by)}")
 
 
 def other_version(state: ControlPointState, command: ReviewerCommand) -> Failure | None:

@@ -8,6 +8,7 @@ import pytest
 
 from schemas.directory import Absence, ReviewerAuthorization
 from schemas.events import HumanDecisionEvent
+from schemas.headers import rfc3339
 from tests import examples as e
 from tests.unit.core.rulebook import DAY, decides, open_world, quorum, somebody, works
 from tests.unit.core.world import World, code, codes, gates, of
@@ -141,7 +142,7 @@ def test_who_is_absent_does_not_decide() -> None:
 
     step = world.send(decides(e.REVIEWER))
     assert ["UNKNOWN_REVIEWER"] == codes(step)
-    assert e.at(DAY).isoformat() in str(step.events[0])
+    assert rfc3339(e.at(DAY)) in str(step.events[0])
     world.clock = DAY + 1
     assert code(world.send(decides(e.REVIEWER))) == "TOO_LATE"
 
