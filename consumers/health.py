@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
@@ -13,6 +14,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+_JSON: Final = "application/json"
 _TEXT: Final = "text/plain; charset=utf-8"
 _REQUEST_WITHIN_S: Final = 5.0
 """A client that sends its request slower than this is cut off: it would hold a thread."""
@@ -69,16 +71,25 @@ class Health:
 class HealthServer:
     """`/livez`, `/readyz` and `/metrics`, answered by daemon threads until `close`.
 
-    port 0: any free one, then found in `.port`. Raises OSError when it cannot listen there.
+    documents: by path, further JSON that never changes, such as public keys. port 0: any free one, then found in `.port`. Raises OSError when it cannot listen there.
     """
 
     def __init__(
-        self, health: Health, *, host: str, port: int, registry: CollectorRegistry
+        self,
+        health: Health,
+        *,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        documents: Mapping[str, object] | None = None,
     ) -> None:
         class Handler(_Handler):
             pass
 
         Handler.health, Handler.registry = health, registry
+        Handler.documents = {
+            path: json.dumps(document).encode() for path, document in (documents or {}).items()
+        }
         self._server = _server_class(host)((host, port), Handler)
         self.port: int = self._server.server_address[1]
         self._thread = Thread(
@@ -112,18 +123,23 @@ def _server_class(host: str) -> type[_Server]:
 class _Handler(BaseHTTPRequestHandler):
     health: Health
     registry: CollectorRegistry
+    documents: Mapping[str, bytes]
     timeout = _REQUEST_WITHIN_S
 
     def do_GET(self) -> None:
-        match self.path.partition("?")[0]:
+        path = self.path.partition("?")[0]
+        match path:
             case "/livez":
                 self._live()
             case "/readyz":
                 self._ready()
             case "/metrics":
                 self._metrics()
+            case _ if path in self.documents:
+                self._answer(HTTPStatus.OK, self.documents[path], _JSON)
             case _:
-                self._answer(HTTPStatus.NOT_FOUND, "try /livez, /readyz or /metrics\n")
+                more = "".join(f", {name}" for name in sorted(self.documents))
+                self._answer(HTTPStatus.NOT_FOUND, f"try /livez, /readyz, /metrics{more}\n")
 
     do_HEAD = do_GET
 

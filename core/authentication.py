@@ -17,7 +17,12 @@ from typing import Any, Final, Literal, TypedDict
 from core.jwk import TrustedKey, TrustedKeys
 from core.jws import BadToken, Verified, b64url, verify
 from schemas.commands import Command
-from schemas.directory import ReviewerCapChanged
+from schemas.directory import (
+    AgentRegistration,
+    PolicyDocument,
+    ReviewerAuthorization,
+    ReviewerCapChanged,
+)
 from schemas.execution import GrantTake, Notice, OutcomeReported, Receipt
 from schemas.headers import SIGNATURE, DuplicateHeader, Headers, header
 from schemas.model import Record
@@ -94,6 +99,8 @@ def is_signed(headers: Headers) -> bool:
 
 def typ_of(record: Record) -> str:
     """The `typ` a signature over this record has. Raises Unauthenticated if none is defined."""
+    if isinstance(record, PolicyDocument | ReviewerAuthorization | AgentRegistration):
+        return POLICY_TYP  # several may sign it: core.governing
     return _expected(record).typ
 
 

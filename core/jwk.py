@@ -20,6 +20,7 @@ CURVES: Final[Mapping[tuple[str, str], Algorithm]] = MappingProxyType(
     {("OKP", "Ed25519"): "EdDSA", ("EC", "P-256"): "ES256"}
 )
 """One algorithm a key: its type decides, never the header of a token."""
+_POINT: Final = ("kty", "crv", "x", "y")
 KEYS_MAX: Final = 10_000
 """Keys in a trusted set; far above any deployment, far below what would hurt."""
 
@@ -195,6 +196,16 @@ def _public_key(members: _Members, where: str) -> OKPKey | ECKey:
         raise
     except (JoseError, ValueError) as error:
         raise KeySetError(f"{where} is not a point on its curve: {type(error).__name__}") from None
+
+
+def public_jwks(keys: Iterable[TrustedKey]) -> dict[str, list[dict[str, str]]]:
+    """The keys as a JWKS that says nothing but what they are: no entitlements, nothing private."""
+    found: list[dict[str, str]] = []
+    for key in keys:
+        point: Mapping[str, object] = dict(key.public.as_dict(private=False))
+        said = {name: str(value) for name, value in point.items() if name in _POINT}
+        found.append(said | {"kid": key.kid, "alg": key.algorithm, "use": "sig"})
+    return {"keys": found}
 
 
 def rfc3339_or_none(moment: datetime | None) -> str | None:

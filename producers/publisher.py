@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
@@ -66,13 +66,15 @@ class Publisher:
         *,
         identity: Identity | None,
         record_id: str,
+        jti: str | None = None,
+        cosigners: Sequence[Identity] = (),
         extra: Iterable[tuple[str, bytes]] = (),
         now: datetime | None = None,
     ) -> Published:
         """Publishes one record and waits until the broker has it.
 
-        record_id: `ce_id` and `jti`. identity None: unsigned. extra: further headers, such as
-        traceparent. Raises BrokerUnreachable (send again, same id) or NotAllowed.
+        record_id: `ce_id`, and `jti` unless another is given. identity None: unsigned. cosigners:
+        sign as well, under dual control. extra: further headers, such as traceparent. Raises BrokerUnreachable (send again, same id) or NotAllowed.
         """
         topic = topic_of(record)
         assert topic is not None, f"{type(record).__name__} has no topic"
@@ -86,20 +88,20 @@ class Publisher:
             extra=extra,
             content_type=content_type_of(self._config.output),
         )
-        if identity is not None:
+        for signer in (*([identity] if identity is not None else []), *cosigners):
             token = sign_record(
                 value,
-                key=identity.key,
+                key=signer.key,
                 typ=typ_of(record),
                 audience=self._config.audience,
-                sub=identity.subject,
+                sub=signer.subject,
                 tenant_id=getattr(record, "tenant_id"),  # noqa: B009 - all signed records have one
                 ce_type=ce_type_of(record),
-                jti=record_id,
+                jti=jti or record_id,
                 now=moment,
-                sid=identity.sid,
-                auth_time=identity.auth_time,
-                amr=identity.amr,
+                sid=signer.sid,
+                auth_time=signer.auth_time,
+                amr=signer.amr,
             )
             headers.append((SIGNATURE, token.encode()))
         return self.publish_raw(self._config.topic(topic), key_of(record), value, headers)

@@ -34,7 +34,7 @@ from consumers.topics_admin import TopicsWrong, assert_topics
 from core.authentication import CONTEXT_TYP
 from core.checkpoints import CHECKPOINT_TYP
 from core.governing import Trust
-from core.jwk import KeySetError, TrustedKeys, trusted_key
+from core.jwk import KeySetError, TrustedKeys, public_jwks, trusted_key
 from producers.connection import BrokerUnreachable
 from producers.keys import KeyFileError, SigningKey, read_key
 from producers.signing import sign_grant
@@ -91,7 +91,7 @@ def run(
     metrics = Metrics(registry)
     metrics.unsigned_mode.set(1 if insecure_unsigned else 0)
     health = Health(stalled_after_s=STALLED_AFTER_S)
-    server = _server(settings, health, registry)
+    server = _server(settings, health, registry, grant_key)
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -132,10 +132,18 @@ def run(
     return 0
 
 
-def _server(settings: Settings, health: Health, registry: CollectorRegistry) -> HealthServer:
+def _server(
+    settings: Settings, health: Health, registry: CollectorRegistry, grant_key: SigningKey
+) -> HealthServer:
+    known = grant_keys_known(settings, grant_key).by_kid.values()
+    grants = public_jwks(key for key in known if key.is_bare)
     try:
         return HealthServer(
-            health, host=settings.metrics_host, port=settings.metrics_port, registry=registry
+            health,
+            host=settings.metrics_host,
+            port=settings.metrics_port,
+            registry=registry,
+            documents={"/grants/jwks.json": grants},
         )
     except OSError as error:
         raise SettingsError(

@@ -1,29 +1,30 @@
-"""`keys new`: an Ed25519 key, its private half in a file, its public half as a JWK."""
+"""`keys new|jwks`: an Ed25519 key, its private half in a file, its public half as a JWK; and the
+public keys of grants, for who verifies them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from consumers.settings import load
+from core.jwk import TrustedKey, public_jwks, trusted_key
 from countersign.failure import UsageWrong
 from countersign.key_files import add_to_jwks
 from countersign.options import examples, group
 from countersign.output import note, print_json
-from producers.keys import new_key, write_key
+from producers.keys import new_key, read_key, write_key
+from producers.trusted_keys import TrustedKeysFile, trusted_keys
 from schemas.model import Id
 
-app = group("Signing keys of agents, reviewers, executors, gateways and grants.")
+app = group("Signing keys of agents, reviewers, executors, gateways, governors and grants.")
 
 Owner = Annotated[str | None, typer.Option(metavar="ID")]
-
-
-@app.callback()
-def _group() -> None:
-    pass
 
 
 @app.command(
@@ -31,6 +32,7 @@ def _group() -> None:
         "keys new --reviewer r.okafor --tenant acme --add-to trusted-keys.json",
         "keys new --agent agent:drafter --tenant acme --out keys/agent.pem",
         "keys new --executor notifier --tool 'notice.*' --tenant acme",
+        "keys new --admin g.vance --tenant acme --add-to trusted-keys.json",
         "keys new --grant --add-to grant-keys.json",
     )
 )
@@ -40,13 +42,18 @@ def new(
     executor: Annotated[
         str | None, typer.Option(metavar="E", help="Signs its takes and receipts.")
     ] = None,
+    admin: Annotated[
+        str | None, typer.Option(metavar="G", help="Signs policies and directories (a governor).")
+    ] = None,
     gateway: Annotated[
         bool, typer.Option("--gateway", help="Signs for the reviewers it has identified.")
     ] = False,
     grant: Annotated[bool, typer.Option("--grant", help="Signs grants (the worker).")] = False,
     tenant: Annotated[
         list[str] | None,
-        typer.Option(metavar="T", help="The tenant; several for executors and gateways."),
+        typer.Option(
+            metavar="T", help="The tenant; several for executors, governors and gateways."
+        ),
     ] = None,
     tool: Annotated[
         list[str] | None,
@@ -60,7 +67,8 @@ def new(
     ] = None,
 ) -> None:
     """Make a key: the private PEM (0600), and on standard output the JWK for the trusted file."""
-    owner, members = _members(reviewer, agent, executor, gateway, grant, tenant or [], tool or [])
+    named = {"--reviewer": reviewer, "--agent": agent, "--executor": executor, "--admin": admin}
+    owner, members = _members(named, gateway, grant, tenant or [], tool or [])
     path = out or Path(re.sub(r"[^A-Za-z0-9._@-]", "-", owner) + ".pem")
     key = new_key()
     jwk = key.public_jwk(**members)
@@ -76,23 +84,59 @@ def new(
     print_json(jwk)
 
 
+@app.command(epilog=examples("keys jwks", "keys jwks grant.pem former-grant.pem > grant-keys.json"))
+def jwks(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE...]",
+            help="PEM or JWKS files; by default COUNTERSIGN_GRANT_KEY and _GRANT_TRUSTED_KEYS.",
+        ),
+    ] = None,
+) -> None:
+    """Print the public keys of grants as the JWKS for executors; the worker serves the same at
+    /grants/jwks.json.
+    """
+    keys: dict[str, TrustedKey] = {}
+    for key in _grant_keys(files or []):
+        if not key.is_bare:
+            raise UsageWrong(f"key {key.kid} speaks for somebody; such a key signs no grants")
+        keys[key.kid] = key
+    if not keys:
+        raise UsageWrong("no keys: name a file, or set COUNTERSIGN_GRANT_KEY")
+    print_json(public_jwks(keys.values()))
+
+
+def _grant_keys(files: list[Path]) -> Iterator[TrustedKey]:
+    if not files:
+        settings = load()
+        if settings.grant_key is not None:
+            yield trusted_key(read_key(settings.grant_key).public_jwk())
+        if settings.grant_trusted_keys is not None:
+            yield from trusted_keys(settings.grant_trusted_keys).current().by_kid.values()
+    for path in files:
+        if path.suffix == ".pem":
+            yield trusted_key(read_key(path).public_jwk())
+        else:
+            yield from TrustedKeysFile(path).current().by_kid.values()
+
+
 def _members(
-    reviewer: str | None,
-    agent: str | None,
-    executor: str | None,
+    named: Mapping[str, str | None],
     gateway: bool,
     grant: bool,
     tenants: list[str],
     tools: list[str],
 ) -> tuple[str, dict[str, Any]]:
     """Whose key it is, and what its JWK says about it."""
-    named = {"--reviewer": reviewer, "--agent": agent, "--executor": executor}
+    reviewer, agent, executor, admin = named.values()
     chosen = [flag for flag, value in named.items() if value is not None]
     chosen += [flag for flag, on in (("--gateway", gateway), ("--grant", grant)) if on]
     if len(chosen) != 1:
         said = " and ".join(chosen) or "none"
         raise UsageWrong(
-            f"name one of --reviewer, --agent, --executor, --gateway, --grant (given: {said})"
+            "name one of --reviewer, --agent, --executor, --admin, --gateway, --grant "
+            f"(given: {said})"
         )
     if tools and executor is None:
         raise UsageWrong("--tool: only an executor's key is bound to tools; leave it out")
@@ -104,6 +148,13 @@ def _members(
         raise UsageWrong("--tenant: is missing; name the tenant the key is for")
     if gateway:
         return "gateway", {"tenant_ids": tenants}
+    if admin is not None:
+        note(
+            f"from now on the worker refuses policies and directories of {', '.join(tenants)} that "
+            "no governor has signed; what stands before stays (valid_from)"
+        )
+        since = datetime.now(UTC).replace(microsecond=0)
+        return admin, {"admin_id": admin, "tenant_ids": tenants, "valid_from": since}
     if executor is not None:
         if not tools:
             note("the key may take grants of every tool; narrow it with --tool PATTERN")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +13,12 @@ from core.directory import TenantContext
 from core.policy import Policy
 from countersign.deployment import Deployment, deployment
 from countersign.failure import AnswerIsNo, UsageWrong
+from countersign.governing import CosignKey, GovernorKey, check_two, governors, require_two
 from countersign.options import examples, group
 from countersign.output import JsonFlag, emit, note, say
 from countersign.policy_findings import findings
 from countersign.structured_file import StructuredFile, read_structured, validated
-from producers.publisher import Publisher
+from producers.publisher import Identity, Publisher
 from schemas.canonical import canonical_json, sha256_hex
 from schemas.directory import PolicyDocument
 
@@ -41,34 +43,35 @@ def check(file: PolicyFile, as_json: JsonFlag = False) -> None:
     )
 
 
-@app.command(epilog=examples("policy apply policy.yaml", "policy apply policy.yaml --json"))
+@app.command(
+    epilog=examples(
+        "policy apply policy.yaml --key keys/governor.pem",
+        "policy apply policy.yaml --key keys/one.pem --cosign keys/two.pem",
+        "policy apply policy.yaml                # while the tenant has no governors",
+    )
+)
 def apply(
     file: PolicyFile,
-    key: Annotated[
-        Path | None, typer.Option("--key", metavar="PEM", help="Of a later release.")
-    ] = None,
+    key: GovernorKey = None,
+    cosign: CosignKey = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Publish a policy. A version is immutable: other content needs another version."""
-    refuse_signing(key)
     policy, document = read_policy(file)
     where = deployment()
-    change = _publish(where, policy, document)
-    data = _summary(policy, document) | {"change": change}
+    signers = governors(where, policy.tenant_id, key, cosign)
+    if policy.dual_control:
+        check_two(signers, policy.tenant_id)
+    before = where.directories().latest()
+    require_two(signers, before, policy.tenant_id)
+    change = _publish(where, before.tenant(policy.tenant_id), policy, document, signers)
+    signed_by = [signer.subject for signer in signers]
+    data = _summary(policy, document) | {"change": change, "signed_by": signed_by}
     emit(
         data,
         as_json=as_json,
         text=lambda: say(f"tenant {policy.tenant_id}, version {policy.policy_version}: {change}"),
     )
-
-
-def refuse_signing(key: Path | None) -> None:
-    """Signed policies are of a later release; to publish one unsigned instead would be a lie."""
-    if key is not None:
-        raise UsageWrong(
-            "--key: signed policies and directories come with a later release; leave it out, "
-            "and let the broker's ACLs say who may write"
-        )
 
 
 def read_policy(path: Path) -> tuple[Policy, str]:
@@ -111,19 +114,36 @@ def _summary(policy: Policy, document: str) -> dict[str, object]:
     }
 
 
-def _publish(where: Deployment, policy: Policy, document: str) -> str:
+def _publish(
+    where: Deployment,
+    before: TenantContext,
+    policy: Policy,
+    document: str,
+    signers: Sequence[Identity],
+) -> str:
     """Publishes the version if it is not in force already. Raises AnswerIsNo."""
     version, tenant_id = policy.policy_version, policy.tenant_id
-    before = where.directories().latest().tenant(tenant_id)
     _refuse_other_content(before, policy, document)
     if before.policy is not None and before.policy.policy_version == version:
         return "unchanged"
     record = PolicyDocument(tenant_id=tenant_id, policy_version=version, document_json=document)
     with Publisher(where.kafka) as out:
-        out.publish(record, identity=None, record_id=f"{tenant_id}-{sha256_hex(document.encode())}")
+        out.publish(
+            record,
+            identity=None,
+            cosigners=signers,
+            record_id=f"{tenant_id}-{sha256_hex(document.encode())}",
+            jti=version,
+        )
     # Two may have published at once; the first counts, and every task sees the same one.
     after = where.directories().latest().tenant(tenant_id)
     _refuse_other_content(after, policy, document)
+    if version not in after.documents:
+        raise AnswerIsNo(
+            f"version {version!r} of {tenant_id} is published, and the worker does not believe it: "
+            "its log says why (directory_record_refused); compare its COUNTERSIGN_TRUSTED_KEYS and "
+            "clock with these here"
+        )
     if version in before.documents:
         return "in force again"
     return "published" if before.policy is not None else "published, the tenant's first"

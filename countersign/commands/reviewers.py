@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from core.directory import Directory
-from countersign.commands.policy import refuse_signing
 from countersign.deployment import deployment
 from countersign.directory_file import DirectoryEntry, DirectoryFile, changes, entries, faults
-from countersign.failure import UsageWrong
+from countersign.failure import AnswerIsNo, UsageWrong
+from countersign.governing import CosignKey, GovernorKey, governors, require_two
 from countersign.options import examples, group
 from countersign.output import JsonFlag, emit, say
 from countersign.structured_file import read_structured, validated
@@ -44,31 +44,56 @@ def check(file: DirectoryPath, as_json: JsonFlag = False) -> None:
     )
 
 
-@app.command(epilog=examples("reviewers apply directory.yaml"))
+@app.command(
+    epilog=examples(
+        "reviewers apply directory.yaml --key keys/governor.pem",
+        "reviewers apply directory.yaml --key keys/one.pem --cosign keys/two.pem",
+        "reviewers apply directory.yaml          # while the tenant has no governors",
+    )
+)
 def apply(
     file: DirectoryPath,
-    key: Annotated[
-        Path | None, typer.Option("--key", metavar="PEM", help="Of a later release.")
-    ] = None,
+    key: GovernorKey = None,
+    cosign: CosignKey = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Publish what changed since the last time; who left the file loses their authority."""
-    refuse_signing(key)
     directory, digest = read_directory_file(file)
-    where = deployment()
-    present = _present(where.directories().latest(), directory.tenant_id)
+    where, tenant_id = deployment(), directory.tenant_id
+    signers = governors(where, tenant_id, key, cosign)
+    before = where.directories().latest()
+    require_two(signers, before, tenant_id)
+    present = _present(before, tenant_id)
     changed = changes(entries(directory, digest), present, digest)
     with Publisher(where.kafka) as out:
         # Who left comes first: authority is taken before any is given.
         for entry in sorted(changed, key=lambda one: not one.removed):
-            out.publish(entry, identity=None, record_id=f"{directory.tenant_id}-{who(entry)}")
+            out.publish(
+                entry,
+                identity=None,
+                cosigners=signers,
+                record_id=f"{tenant_id}-{who(entry)}",
+                jti=digest,
+            )
+    _check_believed(where.directories().latest(), tenant_id, changed)
     data = {
-        "tenant_id": directory.tenant_id,
+        "tenant_id": tenant_id,
         "directory_digest": digest,
         "published": [who(entry) for entry in changed if not entry.removed],
         "removed": [who(entry) for entry in changed if entry.removed],
+        "signed_by": [signer.subject for signer in signers],
     }
-    emit(data, as_json=as_json, text=lambda: _say(directory.tenant_id, changed))
+    emit(data, as_json=as_json, text=lambda: _say(tenant_id, changed))
+
+
+def _check_believed(after: Directory, tenant_id: str, changed: list[DirectoryEntry]) -> None:
+    present = _present(after, tenant_id)
+    lost = [who(entry) for entry in changed if entry not in present]
+    if lost:
+        raise AnswerIsNo(
+            f"{', '.join(lost)}: published, and not in force: somebody else has changed it "
+            "meanwhile, or the worker does not believe it (directory_record_refused in its log)"
+        )
 
 
 def read_directory_file(path: Path) -> tuple[DirectoryFile, str]:

@@ -11,7 +11,7 @@ from countersign.commands.reviewers import read_directory_file, who
 from countersign.directory_file import changes, entries
 from schemas.directory import Absence, ReviewerAuthorization
 from tests import examples as e
-from tests.unit.countersign.command import NOBODY, Command
+from tests.unit.countersign.command import Command
 
 POLICY = """\
 tenant_id: acme
@@ -190,18 +190,6 @@ def test_only_what_changed_is_published_and_who_left_is_removed() -> None:
     found = changes(list(wanted), [same, other, gone], "new")
 
     assert [(who(one), one.removed) for one in found] == [("other", False), ("gone", True)]
-
-
-@pytest.mark.parametrize("group", ["policy", "reviewers"])
-def test_signing_is_of_a_later_release_and_refused_by_name(command: Command, group: str) -> None:
-    """To publish unsigned what was to be signed would be a lie."""
-    Path("f.yaml").write_text(POLICY if group == "policy" else DIRECTORY)
-
-    ran = command(
-        group, "apply", "f.yaml", "--key", "k.pem", settings={"BOOTSTRAP_SERVERS": NOBODY}
-    )
-
-    assert (ran.code, "--key" in ran.err, "later release" in ran.err) == (2, True, True)
 
 
 @pytest.mark.parametrize("group", ["policy", "reviewers"])
