@@ -22,7 +22,7 @@ from schemas.directory import (
 POLICIES: Final[Place] = ("control-policy", 0)
 PEOPLE: Final[Place] = ("reviewer-directory", 0)
 CONTEXT: Final[Place] = ("review-context", 0)
-_ORDER: Final = (PEOPLE, CONTEXT, POLICIES)
+_ORDER: Final[tuple[Place, ...]] = (PEOPLE, CONTEXT, POLICIES)
 """A policy never takes effect before the people it was written for, nor before the exceptions."""
 _BELONG: Final[Mapping[str, tuple[type[DirectoryRecord], ...]]] = {
     POLICIES[0]: (PolicyDocument,),
