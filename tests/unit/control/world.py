@@ -64,6 +64,7 @@ class World:
     clock: MovableClock = field(default_factory=MovableClock)
     cluster: MemoryCluster = field(init=False)
     store: MemoryStore = field(default_factory=MemoryStore)
+    metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
     keys: TrustedKeys = field(default_factory=trusted)
     policy: dict[str, Any] = field(default_factory=lambda: e.a_policy_form(tenant_id=e.TENANT))
     unsigned: bool = False
@@ -99,6 +100,7 @@ class World:
     def worker(self, hook: Hook = no_hook) -> Worker:
         """A worker that has joined; run it with `settle`."""
         self.store.hook = hook
+        self.metrics = CollectorRegistry()
         return Worker(
             MemoryBroker(self.cluster, hook),
             self.store,
@@ -106,7 +108,7 @@ class World:
             trust=self.trust,
             clock=self.clock,
             health=Health(stalled_after_s=60),
-            metrics=Metrics(CollectorRegistry()),
+            metrics=Metrics(self.metrics),
             checkpoints=self.checkpoints(),
         )
 
