@@ -44,7 +44,7 @@ class DirectoryReader:
         self._refused = refused
         self._registry = registry
         self._governed = Governed()
-        self._offsets: dict[Place, int] = dict.fromkeys(_ORDER, 0)
+        self._offsets = _unread()
 
     def refreshed(self, trust: Trust) -> Known:
         """The directories with everything that was appended before this call, as far as `trust`
@@ -55,11 +55,11 @@ class DirectoryReader:
         two signatures hangs on the policy of that time.
         """
         if trust is not self._governed.trust and trust != self._governed.trust:
-            self._governed, self._offsets = Governed(trust), dict.fromkeys(_ORDER, 0)
+            self._governed, self._offsets = Governed(trust), _unread()
         ends = self._broker.ends(_ORDER)  # 1.
         fresh = self._fresh(ends)  # 2.
         if any(self._governed.overtaken_by(said) for _, said in fresh[POLICIES]):
-            self._governed, self._offsets = Governed(trust), dict.fromkeys(_ORDER, 0)
+            self._governed, self._offsets = Governed(trust), _unread()
             fresh = self._fresh(ends)
         for place in reversed(_ORDER):  # 3.
             for record, said in fresh[place]:
@@ -100,3 +100,8 @@ class DirectoryReader:
             raise Undecodable("wrong_topic", f"a {type(decoded).__name__} does not belong here")
         assert isinstance(decoded, DirectoryRecord)
         return Said(decoded, record.offset, record.append_time, record.value or b"", record.headers)
+
+
+def _unread() -> dict[Place, int]:
+    unread: dict[Place, int] = dict.fromkeys(_ORDER, 0)
+    return unread
