@@ -124,6 +124,7 @@ ACCESS: Final[Mapping[Role, Access]] = MappingProxyType(
                 *("command-refused", "human.decision_recorded"),
             ),
             names=("balancer", *_ANSWERS),
+            sees_configuration=True,
             quota=Quota(1 * _MIB, 32 * _MIB, 100),
         ),
         "governor": Access(
@@ -192,10 +193,12 @@ def rights(principals: Principals, prefix: str = "") -> tuple[Right, ...]:
 
 def rights_of(access: Access, prefix: str) -> Iterable[tuple[Resource, str, Pattern, Operation]]:
     """Resource, name with the prefix, pattern and operation of every right of a role."""
+    seen = tuple(TOPICS) if access.sees_configuration else ()
     topics: list[tuple[Operation, Sequence[str]]] = [
         ("WRITE", access.writes),
         ("READ", access.reads),
-        ("DESCRIBE_CONFIGS", tuple(TOPICS) if access.sees_configuration else ()),
+        ("DESCRIBE", [name for name in seen if name not in (*access.writes, *access.reads)]),
+        ("DESCRIBE_CONFIGS", seen),
     ]
     for operation, names in topics:
         for name in names:

@@ -18,6 +18,7 @@ from producers.connection import logger
 _TELLS_WITHIN_S: Final = 2.0
 """A refused handshake is noted some milliseconds after the connection; a refused password is held
 back by the broker for a moment (connection.failed.authentication.delay.ms, 100 ms)."""
+_ANSWERS_WITHIN_S: Final = 0.5
 _SETTING: Final = "COUNTERSIGN_KAFKA_"
 
 
@@ -34,7 +35,8 @@ def trouble(config: Mapping[str, Any]) -> str | None:
         listening: dict[str, Any] = {**config, "error_cb": noted.append}
         client = AdminClient(listening, logger=logger)
         with suppress(KafkaException):
-            client.list_topics(timeout=0.5)
+            client.list_topics(timeout=_ANSWERS_WITHIN_S)
+            return None
         while monotonic() < deadline:
             client.poll(0.1)
             for error in noted:

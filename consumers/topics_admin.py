@@ -276,7 +276,9 @@ def _wait_until_seen(settings: Settings, admin: AdminClient) -> None:
 
 
 def connect(settings: Settings) -> AdminClient:
-    """A client for administration."""
+    """A client for administration. Raises BrokerUnreachable at once where TLS or SASL is wrong."""
+    if (why := trouble(settings.admin_config())) is not None:
+        raise BrokerUnreachable(f"{settings.bootstrap_servers}: {why}")
     return AdminClient(settings.admin_config(), logger=logger)
 
 
@@ -319,6 +321,5 @@ def failure(
     """What a broker's error means to us."""
     about = f"{what}: {error.str()}" if what else error.str()
     if unreachable(error):
-        why = trouble(settings.admin_config()) or about
-        return BrokerUnreachable(f"{settings.bootstrap_servers}: {why}")
+        return BrokerUnreachable(f"{settings.bootstrap_servers}: {about}")
     return NotAllowed(about)

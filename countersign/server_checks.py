@@ -102,6 +102,7 @@ def _listed(names: Sequence[str]) -> str:
 def check_redis(settings: Settings) -> list[Finding]:
     """Whether Redis answers, evicts nothing and keeps what it was told."""
     import redis  # a quarter of a second that only this command needs
+    from redis.exceptions import AuthenticationError, NoPermissionError
 
     part, url = "redis", settings.redis_url.get_secret_value()
     try:
@@ -119,7 +120,13 @@ def check_redis(settings: Settings) -> list[Finding]:
                 mend = "see there that maxmemory-policy is noeviction"
                 return [*found, warning(part, "it does not tell its configuration", mend)]
             return found + of_redis_config(config)
+    except (AuthenticationError, NoPermissionError) as failure:
+        why = f"refuses the user, the password or a command ({type(failure).__name__})"
+        return [error(part, why, "COUNTERSIGN_REDIS_URL: rediss://user:password@host:port/0")]
     except (redis.RedisError, OSError, ValueError) as failure:
+        if "CERTIFICATE_VERIFY_FAILED" in str(failure):
+            mend = "name its CA: COUNTERSIGN_REDIS_URL=rediss://…/0?ssl_ca_certs=FILE"
+            return [error(part, "TLS: its certificate is not trusted", mend)]
         # The message may hold the URL, and that may hold a password.
         why = f"does not answer ({type(failure).__name__})"
         return [error(part, why, "start it, or mend COUNTERSIGN_REDIS_URL")]

@@ -168,6 +168,35 @@ add "$BALANCER" --operation Read \
   --topic "${P}command-refused" \
   --topic "${P}human.decision_recorded"
 add "$BALANCER" --operation Describe \
+  --topic "${P}interrupt-requested" \
+  --topic "${P}tool-execution" \
+  --topic "${P}notice.sent" \
+  --topic "${P}tool-gate" \
+  --topic "${P}interrupt-status" \
+  --topic "${P}review-task" \
+  --topic "${P}audit-journal" \
+  --topic "${P}audit-checkpoint" \
+  --topic "${P}rekeyed" \
+  --topic "${P}dead-letter"
+add "$BALANCER" --operation DescribeConfigs \
+  --topic "${P}interrupt-requested" \
+  --topic "${P}decision-command" \
+  --topic "${P}tool-execution" \
+  --topic "${P}notice.sent" \
+  --topic "${P}human.decision_recorded" \
+  --topic "${P}tool-gate" \
+  --topic "${P}interrupt-status" \
+  --topic "${P}review-task" \
+  --topic "${P}command-refused" \
+  --topic "${P}audit-journal" \
+  --topic "${P}audit-checkpoint" \
+  --topic "${P}interrupt-state" \
+  --topic "${P}rekeyed" \
+  --topic "${P}control-policy" \
+  --topic "${P}reviewer-directory" \
+  --topic "${P}review-context" \
+  --topic "${P}dead-letter"
+add "$BALANCER" --operation Describe \
   --group "${P}balancer" \
   --group "countersign-reader"
 add "$BALANCER" --operation Describe --resource-pattern-type prefixed \
