@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from time import monotonic
 from typing import IO, Final, NoReturn
@@ -15,6 +16,7 @@ from core.jwk import KeySetError, TrustedKeys
 SET_BYTES_MAX: Final = 4 * 1024 * 1024
 FETCH_TIMEOUT_S: Final = 5.0
 """Short, for the caller polls Kafka between two calls."""
+_PORTION: Final = 64 * 1024
 FRESH_S: Final = 60.0
 """How long a fetched set is used unasked: a revoked key works at most this long."""
 STALE_MAX_S: Final = 600.0
@@ -83,9 +85,9 @@ class TrustedKeysUrl:
     def _ask(self, now: float) -> None:
         try:
             self._keys = _parsed(self._fetch(self._url))
-        except (OSError, KeySetError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:  # KeySetError is a ValueError
             self._failures += 1
-            self._reason = str(error)
+            self._reason = str(error) or type(error).__name__
             self._ask_at = now + min(2.0 ** min(self._failures - 1, 6), BACKOFF_MAX_S)
         else:
             self._failures, self._fetched_at, self._ask_at = 0, now, now + FRESH_S
@@ -136,7 +138,17 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def _fetch(url: str) -> bytes:
+    """What the URL says. Its server is trusted by the system's CAs, or those of SSL_CERT_FILE."""
+    until = monotonic() + FETCH_TIMEOUT_S
     opener = urllib.request.build_opener(_NoRedirect)
+    body = bytearray()
     with opener.open(url, timeout=FETCH_TIMEOUT_S) as response:
-        body: bytes = response.read(SET_BYTES_MAX + 1)
-    return body
+        while portion := response.read1(_PORTION):
+            body += portion
+            if len(body) > SET_BYTES_MAX:
+                break  # said by who parses it
+            if monotonic() > until:
+                raise TimeoutError("it answers too slowly")
+        if response.length:
+            raise ConnectionError("the answer was cut off")
+    return bytes(body)

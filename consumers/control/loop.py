@@ -153,6 +153,7 @@ class Worker:
             self._metrics.oldest_unprocessed.set(0)
         self._take_over()
         self._look_at_idle()
+        self._guarded(self._trust)  # an idle worker, too, says that it could judge nothing
         self._tick()
         self._checkpoint(batch.membership)
         self._report()
@@ -472,7 +473,7 @@ class Worker:
         self._health.not_ready(away.part, away.why)
         logger.warning("server_away", part=away.part, reason=away.why)
 
-    def _guarded(self, call: Callable[[], None]) -> bool:
+    def _guarded(self, call: Callable[[], object]) -> bool:
         try:
             call()
         except Unavailable as away:

@@ -38,7 +38,12 @@ from core.jwk import KeySetError, TrustedKeys, public_jwks, trusted_key
 from producers.connection import BrokerUnreachable
 from producers.keys import KeyFileError, SigningKey, read_key
 from producers.signing import sign_grant
-from producers.trusted_keys import KeysUnavailable, TrustedKeysSource, trusted_keys
+from producers.trusted_keys import (
+    KeysUnavailable,
+    TrustedKeysFile,
+    TrustedKeysSource,
+    trusted_keys,
+)
 
 logger: Final = structlog.get_logger("countersign.control")
 HANGS_AFTER_S: Final = 30.0
@@ -104,7 +109,7 @@ def run(
         observe=metrics.redis.observe,
     )
     try:
-        if not _ready_to_start(settings, store, health, stop):
+        if not _ready_to_start(settings, store, source, health, stop):
             return 0
         broker = _connected(settings, connect or _kafka, health, stop)
         if broker is None:
@@ -284,19 +289,29 @@ def _trusted(settings: Settings, *, insecure_unsigned: bool) -> TrustedKeysSourc
         )
     try:
         source = trusted_keys(settings.trusted_keys)
-        source.current()
+        if isinstance(source, TrustedKeysFile):  # a server may come back, a wrong file does not
+            source.current()
     except (KeySetError, KeysUnavailable) as error:
         raise SettingsError(f"COUNTERSIGN_TRUSTED_KEYS: {error}") from None
     return source
 
 
-def _ready_to_start(settings: Settings, store: RedisStore, health: Health, stop: Event) -> bool:
-    """Waits until Redis may be used and the topics are as they must be; False: told to stop."""
+def _ready_to_start(
+    settings: Settings,
+    store: RedisStore,
+    source: TrustedKeysSource | None,
+    health: Health,
+    stop: Event,
+) -> bool:
+    """Waits until Redis may be used, the trusted keys are known and the topics are as they must be;
+    False: told to stop."""
 
     def check() -> None:
         if fault := store.policy_fault():
             raise SettingsError(f"COUNTERSIGN_REDIS_URL: {fault}")
         health.ready("redis")
+        _current(source)
+        health.ready("keys")
         try:
             assert_topics(settings)
         except BrokerUnreachable as error:
