@@ -136,3 +136,17 @@ def test_closing_frees_the_port(health: Health, registry: CollectorRegistry) -> 
     second.close()
 
     assert second.port == first.port
+
+
+def test_public_documents_are_served_beside_the_metrics(
+    health: Health, registry: CollectorRegistry
+) -> None:
+    """As JSON, by their paths alone; another path says which there are."""
+    documents = {"/grants/jwks.json": {"keys": []}}
+    server = HealthServer(health, host="127.0.0.1", port=0, registry=registry, documents=documents)
+    try:
+        assert ask(server, "/grants/jwks.json?x=1") == (200, '{"keys": []}')
+        assert "/grants/jwks.json" in ask(server, "/grants")[1]
+        assert ask(server, "/grants/other.json")[0] == 404
+    finally:
+        server.close()
