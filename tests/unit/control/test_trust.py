@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from consumers.control.loop import Worker
+from consumers.control.main import run
 from consumers.control.ports import Unavailable
 from consumers.health import Health
 from consumers.metrics import Metrics
+from consumers.settings import SettingsError, load
 from core.governing import Trust
 from core.jwk import TrustedKeys
+from producers.keys import write_key
 from schemas.events import CommandRefused, HumanDecisionEvent
 from schemas.headers import UNSIGNED
 from tests import examples as e
@@ -148,3 +153,19 @@ def test_otherwise_nothing_is_marked() -> None:
 
     assert outputs
     assert not any(name == UNSIGNED for record in outputs for name, _ in record.headers)
+
+
+def test_anyone_is_believed_only_on_this_machine(tmp_path: Path) -> None:
+    """The worker refuses to start: a broker elsewhere has other writers."""
+    write_key(tmp_path / "grant.pem", KEYS["grant"])
+    settings = load(
+        {
+            "COUNTERSIGN_GRANT_KEY": str(tmp_path / "grant.pem"),
+            "COUNTERSIGN_BOOTSTRAP_SERVERS": "127.0.0.1:9092,broker.example:9092",
+        }
+    )
+
+    with pytest.raises(SettingsError, match="only with a broker on this machine"):
+        run(settings, insecure_unsigned=True)
+    with pytest.raises(SettingsError, match="COUNTERSIGN_TRUSTED_KEYS: not set"):
+        run(settings)
