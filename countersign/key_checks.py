@@ -20,11 +20,8 @@ def check_keys(settings: Settings, now: datetime) -> list[Finding]:
     trusted, found = _key_set("TRUSTED_KEYS", settings.trusted_keys, now)
     granting, more = _key_set("GRANT_TRUSTED_KEYS", settings.grant_trusted_keys, now)
     found += more
-    if trusted is not None and not any(key.policy_admin for key in trusted.by_kid.values()):
-        what = "no policy_admin key: the broker's ACLs alone guard policies and directories"
-        found.append(
-            warning("TRUSTED_KEYS", what, "let only operators write to the two directory topics")
-        )
+    if trusted is not None:
+        found += _governed(list(trusted.by_kid.values()))
     found += _key("GRANT_KEY", settings.grant_key, lambda key: _grant_fits(key, granting))
     found += _key("EXECUTOR_KEY", settings.executor_key, lambda key: _executor_fits(key, trusted))
     return found
@@ -55,6 +52,27 @@ def _key_set(
     if not keys.by_kid:
         return keys, [error(name, "the set is empty: nobody is trusted", _NEW)]
     return keys, [ok(name, _kinds(list(keys.by_kid.values()))), *ended, *wrong]
+
+
+def _governed(keys: list[TrustedKey]) -> list[Finding]:
+    """Who is believed about policies and people, tenant by tenant."""
+    name, governors = "TRUSTED_KEYS", [key for key in keys if key.policy_admin]
+    tenants = sorted({tenant for key in keys for tenant in key.tenant_ids})
+    found = []
+    for tenant in tenants:
+        of_tenant = [key for key in governors if tenant in key.tenant_ids]
+        if not of_tenant:
+            what = (
+                f"no policy_admin key of {tenant}: the broker's ACLs alone guard its policies and "
+                "directories"
+            )
+            mend = f"make one: countersign keys new --admin G --tenant {tenant}"
+            found.append(warning(name, what, mend))
+        elif all(key.valid_from is None for key in of_tenant):
+            what = f"the governors of {tenant} have no valid_from: nothing unsigned ever counted"
+            mend = "apply its policy and people with --key, or say from when the keys are valid"
+            found.append(warning(name, what, mend))
+    return found
 
 
 def _kinds(keys: list[TrustedKey]) -> str:

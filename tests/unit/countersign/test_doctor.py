@@ -155,3 +155,21 @@ def test_without_a_record_the_clock_is_not_judged() -> None:
 def test_the_schema_files_are_those_of_the_program() -> None:
     """What is given to others is what is written."""
     assert [finding.level for finding in check_schemas()] == ["ok"]
+
+
+def test_a_tenant_without_governors_is_named(trial: Path) -> None:
+    """One governor of each tenant ends the warning; one without a beginning is another."""
+    config = settings(trial)
+    path = Path(str(config.trusted_keys))
+    document = json.loads(path.read_text())
+    [warned] = [f for f in check_keys(config, e.NOW) if f.level == "warning"]
+    tenant = warned.what.removeprefix("no policy_admin key of ").partition(":")[0]
+    said: list[list[str]] = []
+    for valid_from in (None, e.NOW):
+        jwk = new_key().public_jwk(admin_id="g", tenant_ids=[tenant], valid_from=valid_from)
+        path.write_text(json.dumps({"keys": [*document["keys"], jwk]}))
+        said.append([f.what for f in check_keys(config, e.NOW) if f.level == "warning"])
+
+    assert f"countersign keys new --admin G --tenant {tenant}" in warned.mend
+    assert [len(one) for one in said] == [1, 0]
+    assert "no valid_from" in said[0][0]
