@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from confluent_kafka import TopicCollection
 
+from consumers.audit.checkpoints import CheckpointProof
 from consumers.audit.directories import (
     CONTEXT,
     PEOPLE,
@@ -26,6 +27,8 @@ from core.directory import Directory
 from core.governing import Trust
 from core.journal import genesis
 from core.jwk import TrustedKeys
+
+CHECKPOINTS: Final = "audit-checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,13 @@ def prove_journal(
     *,
     partitions: Sequence[int] | None = None,
     keys: TrustedKeys | None = None,
+    grant_keys: TrustedKeys | None = None,
     progress: Callable[[int], Progress] | None = None,
 ) -> dict[int, Counts]:
     """What was looked at, by partition. Raises JournalFault at the first thing that is wrong.
 
-    progress: given a partition, where to report how far it is. Also raises TopicMissing,
-    ReadStalled, KafkaException.
+    grant_keys: who may sign checkpoints. progress: given a partition, where to report how far it
+    is. Also raises TopicMissing, ReadStalled, KafkaException.
     """
     config, topic = settings.admin_config(), settings.topic(JOURNAL)
     identity = journal_identity(settings)
@@ -65,16 +69,22 @@ def prove_journal(
     known = _Known(settings, trust_of(settings, keys) if keys is not None else None)
     looked: dict[int, Counts] = {}
     for partition in range(count) if partitions is None else partitions:
+        start = genesis(identity.cluster_id, identity.topic_id, partition)
+        # Read before the journal: then the journal has all that they cover.
+        signed = read_topic(config, settings.topic(CHECKPOINTS), partitions=[partition])
+        values = [read.value for read in signed]
         proof = PartitionProof(
             partition,
-            genesis(identity.cluster_id, identity.topic_id, partition),
+            start,
             known.at,
             keys=keys,
             registry=known.registry,
+            cover=CheckpointProof(partition, start, values, keys=grant_keys),
         )
         report = progress(partition) if progress else None
         for read in read_topic(config, topic, partitions=[partition], progress=report):
             proof.check(read)
+        proof.finish()
         looked[partition] = proof.counts
     return looked
 

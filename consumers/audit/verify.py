@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from consumers.audit.checkpoints import CheckpointProof
 from consumers.audit.directories import DirectoriesDiffer
+from consumers.audit.faults import JournalFault
 from consumers.audit.history import input_of
 from consumers.audit.rejudge import (
     CannotRejudge,
@@ -26,6 +28,7 @@ from core.journal import BrokenChain, verify_link
 from core.jwk import TrustedKeys
 from core.jws import BadToken, verify
 from core.limits import RULES_VERSION
+from core.merkle import leaf_hash
 from schemas.codec import SchemaIds, Undecodable, decode_any, decode_bytes, encode
 from schemas.headers import SIGNATURE, header
 from schemas.journal import JournalEntry
@@ -34,22 +37,16 @@ from schemas.state import ControlPointState
 DirectoryAt = Callable[[int, int, int, str | None], Directory]
 UNJUDGED: Final = frozenset({"dead_letter", "forwarded", "tick"})
 """Verdicts of inputs that were passed on or counted, and judged nothing."""
-
-
-class JournalFault(Exception):
-    """The first thing that is not what was written."""
-
-    def __init__(self, partition: int, seq: int, what: str) -> None:
-        super().__init__(f"audit-journal partition {partition}, seq {seq}: {what}")
-        self.partition = partition
-        self.seq = seq
-        self.what = what
+_SCHEMA_BYTES: Final = 10
+"""The head of a value, which names its schema."""
 
 
 @dataclass
 class Counts:
     """What was looked at. refolded: entries of rules or inputs that cannot be judged again here,
-    whose states were still recomputed. unproven: signatures by keys that are not trusted now."""
+    whose states were still recomputed. unproven: signatures by keys that are not trusted now.
+    withheld: entries of which only the leaf hash is there. covered: entries under `checkpoints`;
+    unsigned: checkpoints whose signatures were not proven, for want of keys."""
 
     entries: int = 0
     rejudged: int = 0
@@ -57,6 +54,10 @@ class Counts:
     unjudged: int = 0
     signatures: int = 0
     unproven: int = 0
+    withheld: int = 0
+    covered: int = 0
+    checkpoints: int = 0
+    unsigned: int = 0
 
     def add(self, other: Counts) -> None:
         """Sums up."""
@@ -75,6 +76,7 @@ class PartitionProof:
     directory_at: policies, people and review context as read up to these three offsets, and the
     digest of what of them was believed; see DirectoryLog.at.
     keys: the trusted keys of now, to prove signatures; None: only that each is over these bytes.
+    cover: the signed checkpoints. where: the topic or file that faults are in.
     """
 
     partition: int
@@ -82,8 +84,10 @@ class PartitionProof:
     directory_at: DirectoryAt
     keys: TrustedKeys | None = None
     registry: SchemaIds | None = None
+    cover: CheckpointProof | None = None
+    where: str = "audit-journal"
     counts: Counts = field(default_factory=Counts)
-    _head: str = ""
+    _head: str | None = ""
     _states: dict[bytes, ControlPointState | None] = field(default_factory=dict)
     _next_offsets: Mapping[str, int] = field(default_factory=dict)
     _read_until: Mapping[str, datetime] = field(default_factory=dict)
@@ -94,18 +98,40 @@ class PartitionProof:
         seq = self.counts.entries
         try:
             entry = decode_bytes(read.value or b"", JournalEntry)
-            verify_link(entry, seq=seq, prev_hash=self._head or self.genesis)
+            before = entry.prev_hash if self._head is None else self._head or self.genesis
+            verify_link(entry, seq=seq, prev_hash=before)
         except Undecodable as error:
             raise self._fault(f"offset {read.offset} is no journal entry ({error})") from None
         except BrokenChain as error:
             what = str(error).partition(": ")[2]
-            raise JournalFault(self.partition, seq, what) from None
+            raise self._fault(what) from None
         if entry.partition != self.partition:
             raise self._fault(f"it names partition {entry.partition}")
         self._check_progress(entry)
         self._check_signature(entry)
         self._check_judgement(entry)
-        self._head = entry.hash
+        value, again = read.value or b"", encode(entry)
+        if value != again and value[:_SCHEMA_BYTES] == again[:_SCHEMA_BYTES]:
+            raise self._fault("its bytes are not those that its content is written as")
+        self._advance(leaf_hash(value), entry.hash)
+
+    def withheld(self, leaf: bytes) -> None:
+        """The next entry, of which only the leaf hash is there. Raises JournalFault."""
+        self.counts.withheld += 1
+        self._advance(leaf, None)
+
+    def finish(self) -> None:
+        """There are no more. Raises JournalFault if a checkpoint covers more."""
+        if self.cover is None:
+            return
+        self.cover.finish()
+        self.counts.covered, self.counts.checkpoints = self.cover.covered, self.cover.count
+        self.counts.unsigned = 0 if self.cover.signed else self.cover.count
+
+    def _advance(self, leaf: bytes, head: str | None) -> None:
+        self._head = head
+        if self.cover is not None:
+            self.cover.grown(leaf, head)
         self.counts.entries += 1
 
     def _check_progress(self, entry: JournalEntry) -> None:
@@ -209,7 +235,7 @@ class PartitionProof:
         return state
 
     def _fault(self, what: str) -> JournalFault:
-        return JournalFault(self.partition, self.counts.entries, what)
+        return JournalFault(self.partition, self.counts.entries, what, self.where)
 
 
 def _known(entry: JournalEntry) -> dict[str, int]:

@@ -14,7 +14,8 @@ from typing import Final
 import pytest
 
 from consumers.audit.directories import DirectoryLog, decoded
-from consumers.audit.verify import JournalFault, PartitionProof
+from consumers.audit.faults import JournalFault
+from consumers.audit.verify import PartitionProof
 from consumers.reading import Read
 from core.limits import RULES_VERSION
 from schemas.directory import (

@@ -29,9 +29,9 @@ from tests.unit.control.world import World, settle
 KEY = record_key(e.TENANT, e.PACKAGE_ID)
 
 
-def told(*, until: str = "executed") -> World:
+def told(*, until: str = "executed", world: World | None = None) -> World:
     """The story so far: `asked`, `approved`, `taken` or `executed`; with what gets refused."""
-    world = World()
+    world = world or World()
     worker = world.worker()
     world.decide("r.lind", command_id="cmd-early", idempotency_key="early", decision="reject",
                  comment="too early", expected_package_version=2)  # fmt: skip

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from consumers.audit.verify import JournalFault, PartitionProof
+from consumers.audit.faults import JournalFault
+from consumers.audit.verify import PartitionProof
 from consumers.reading import Read
 from core.jwk import TrustedKeys
 from schemas.codec import decode_any, encode
