@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -47,6 +51,7 @@ from tests.support.eventually import eventually
 from tests.support.guarded import ADMIN, STRANGER, Guarded, guarded, password, user
 
 BALANCER = "svc:balancer"
+README = Path(__file__).parents[2] / "README.md"
 
 
 def countersign(env: Mapping[str, str], *argv: str) -> tuple[int, str, str]:
@@ -288,25 +293,55 @@ def test_who_else_may_write_is_said(g: Guarded) -> None:
     planned = countersign(g.env(user("auditor")), "topics", "plan", "--json")
     asked = countersign(g.env(STRANGER), "doctor", "--role", "agent")
 
-    taken: Any = admin.delete_acls([_filter_of(journal)])
-    for future in taken.values():
-        future.result(timeout=20)
+    _take_away(g, f"User:{STRANGER}")
     strange = json.loads(planned[1])["access"]["strange"]
     assert strange == [f"User:{STRANGER} may WRITE topic {journal.name}"]
     assert asked[0] == 1
     assert "may write audit-journal, which the agent must not" in asked[1]
 
 
-def _filter_of(binding: Any) -> AclBindingFilter:
-    return AclBindingFilter(
-        binding.restype,
-        binding.name,
-        binding.resource_pattern_type,
-        binding.principal,
-        binding.host,
-        binding.operation,
-        binding.permission_type,
+@pytest.mark.parametrize("name", ["acls", "role"])
+def test_what_the_readme_shows_runs(g: Guarded, tmp_path: Path, name: str) -> None:
+    """What the super user types, with principals that a team would name; then what the auditor."""
+    found = re.search(
+        rf"<!-- {name} -->\n *```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL
     )
+    assert found is not None
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / user("auditor")).symlink_to(g.secret(user("auditor")))
+    env = g.env(ADMIN) | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+    done = subprocess.run(
+        ["bash", "-e", "-c", dedent(found[1])],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    for principal in ("User:billing", "User:permits"):
+        _take_away(g, principal)
+    assert done.returncode == 0, done.stderr + done.stdout
+    said = {"acls": "given: User:billing: WRITE topic", "role": "as auditor: may write no topic"}
+    assert said[name] in done.stdout
+
+
+def _take_away(g: Guarded, principal: str) -> None:
+    """All rights of somebody."""
+    anything: Any = None
+    theirs = AclBindingFilter(
+        ResourceType.ANY,
+        anything,
+        ResourcePatternType.ANY,
+        principal,
+        anything,
+        AclOperation.ANY,
+        AclPermissionType.ANY,
+    )
+    admin = AdminClient(g.deployment.config, logger=logger)
+    taken: Any = admin.delete_acls([theirs])
+    taken[theirs].result(timeout=20)
 
 
 @pytest.mark.parametrize(

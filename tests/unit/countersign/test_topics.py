@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Final
 
 import pytest
 from confluent_kafka import KafkaError
 
-from consumers.access import ACCESS, DEFAULT_PRINCIPALS, Role
+from consumers.access import ACCESS, DEFAULT_PRINCIPALS, ROLES, Role
 from consumers.acls_admin import May
 from consumers.kafka_trouble import reason
 from consumers.quotas_admin import commands, run
@@ -17,6 +19,8 @@ from countersign.server_checks import of_writable
 from producers.connection import NotAllowed
 from schemas.topics import TOPICS
 from tests.unit.countersign.command import Command
+
+README: Final = Path(__file__).parents[3] / "README.md"
 
 
 def test_a_named_role_has_only_who_was_named() -> None:
@@ -95,6 +99,19 @@ def test_the_plan_names_every_role_and_topic() -> None:
     assert "  transactional ids: t.control-*" in text
     assert "  writes: t.interrupt-requested" in text
     assert "missing" not in text
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_readme_says_what_a_role_may_write(role: Role) -> None:
+    """As the table does, in the same form."""
+    said = re.search(
+        rf"^\| `{role}` \| ([^|]*) \|", README.read_text(encoding="utf-8"), re.MULTILINE
+    )
+
+    assert said is not None
+    writes = set(ACCESS[role].writes)
+    named = set(re.findall(r"`([^`]+)`", said[1]))
+    assert (set(TOPICS) - named if said[1].startswith("every") else named) == writes
 
 
 # --- what doctor makes of what may be written ------------------------------------------------------
