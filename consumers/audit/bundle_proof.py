@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
@@ -42,7 +42,7 @@ from consumers.audit.directories import CONTEXT, PEOPLE, POLICIES, DirectoryLog,
 from consumers.audit.export import DIRECTORIES, proof_line, schema_name
 from consumers.audit.faults import JournalFault
 from consumers.audit.readable import Readable, schema_text, schemas_in
-from consumers.audit.verify import Counts, PartitionProof
+from consumers.audit.verify import Counts, DirectoryAt, PartitionProof
 from consumers.reading import Progress, Read
 from core.directory import Directory
 from core.governing import Trust
@@ -192,20 +192,26 @@ def _keys(files: Files, name: str, given: TrustedKeys | None) -> TrustedKeys:
     return given
 
 
-def _directories(
-    files: Files, about: About, trust: Trust, readable: Readable
-) -> Callable[..., Directory]:
+def _directories(files: Files, about: About, trust: Trust, readable: Readable) -> list[DirectoryAt]:
+    """The directories as they may have been believed. The digest that an entry has of them is over
+    the records of all tenants; where those of one are given, each way of believing is tried."""
     reads = {topic: list(_reads(files, topic, readable)) for topic in DIRECTORIES}
-    log = DirectoryLog(
-        decoded(reads[POLICIES], (PolicyDocument,)),
-        decoded(reads[PEOPLE], (ReviewerAuthorization, AgentRegistration)),
-        decoded(reads[CONTEXT], (PolicyExceptionChanged, ReviewerCapChanged)),
-        trust if trust.keys.by_kid else None,
-    )
+    policies = decoded(reads[POLICIES], (PolicyDocument,))
+    people = decoded(reads[PEOPLE], (ReviewerAuthorization, AgentRegistration))
+    context = decoded(reads[CONTEXT], (PolicyExceptionChanged, ReviewerCapChanged))
+    trusted = trust if trust.keys.by_kid else None
     if about.scope.tenant_id is None:
-        return log.at
-    # The digest is over what all tenants' records say; here are those of one.
-    return lambda policies, people, context, _digest=None: log.at(policies, people, context)
+        return [DirectoryLog(policies, people, context, trusted).at]
+    sound = {kid: replace(key, compromised_at=None) for kid, key in trust.keys.by_kid.items()}
+    believed = [trusted, replace(trust, keys=TrustedKeys(sound)), None] if trusted else [None]
+    return [_without_digest(DirectoryLog(policies, people, context, whom)) for whom in believed]
+
+
+def _without_digest(log: DirectoryLog) -> DirectoryAt:
+    def at(policies: int, people: int, context: int, _digest: str | None = None) -> Directory:
+        return log.at(policies, people, context)
+
+    return at
 
 
 def _reads(files: Files, topic: str, readable: Readable) -> Iterator[Read]:
@@ -249,7 +255,7 @@ class _Partition:
 
     def proven(
         self,
-        known: Callable[..., Directory],
+        known: list[DirectoryAt],
         trusted: TrustedKeys,
         grants: TrustedKeys,
         report: Progress | None,
@@ -260,9 +266,11 @@ class _Partition:
             part.partition, part.genesis, self._checkpoints(), keys=grants,
             where=f"checkpoints/{part.partition}.jsonl",
         )  # fmt: skip
+        first, *others = known
         proof = PartitionProof(
-            part.partition, part.genesis, known, keys=trusted, cover=cover, where=self._journal
-        )
+            part.partition, part.genesis, first, keys=trusted, grant_keys=grants, or_at=others,
+            cover=cover, where=self._journal,
+        )  # fmt: skip
         readable = lines(self._files, f"readable/{part.partition}.jsonl")
         for seq, form in enumerate(lines(self._files, self._journal)):
             read = self._entry(seq, form)

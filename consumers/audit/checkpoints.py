@@ -51,8 +51,11 @@ class CheckpointProof:
         """Whether signatures are proven."""
         return self._keys is not None
 
-    def grown(self, leaf: bytes, head_hash: str | None) -> None:
-        """The next entry: its leaf hash, and its own hash if that is known. Raises JournalFault."""
+    def grown(self, leaf: bytes, head_hash: str | None, where: str = "audit-journal") -> None:
+        """The next entry: its leaf hash, and its own hash if that is known. Raises JournalFault.
+
+        where: the topic or file of the entries.
+        """
         self._tree = self._tree.grown(leaf)
         while self._ahead and self._ahead[0][1].size <= self._tree.size:
             number, checkpoint = self._ahead.popleft()
@@ -62,6 +65,7 @@ class CheckpointProof:
                     self._tree.size - 1,
                     f"entries {self.covered} to {self._tree.size - 1} are not those that "
                     f"checkpoint {number} signed: the journal was rewritten",
+                    where,
                 )
             if head_hash is not None and checkpoint.head_hash != head_hash:
                 raise self._fault(number, "it names another last entry than the journal has")

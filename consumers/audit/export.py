@@ -73,7 +73,8 @@ def export(source: Source, folder: Path, scope: Scope) -> Exported:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise NotEmpty(f"{folder} is there and not empty; name a new folder")
     folder.mkdir(parents=True, exist_ok=True)
-    readable, used = Readable(), dict.fromkeys(DIRECTORIES, 0)
+    readable = Readable()
+    used: dict[str, int] = {topic: 0 for topic in DIRECTORIES}
     parts = []
     for partition in source.partitions:
         # Read before the journal: then the journal has all that they cover.

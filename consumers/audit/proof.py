@@ -60,7 +60,7 @@ def prove_journal(
 ) -> dict[int, Counts]:
     """What was looked at, by partition. Raises JournalFault at the first thing that is wrong.
 
-    grant_keys: who may sign checkpoints. progress: given a partition, where to report how far it
+    grant_keys: who may sign grants and checkpoints. progress: given a partition, where to report how far it
     is. Also raises TopicMissing, ReadStalled, KafkaException.
     """
     config, topic = settings.admin_config(), settings.topic(JOURNAL)
@@ -78,6 +78,7 @@ def prove_journal(
             start,
             known.at,
             keys=keys,
+            grant_keys=grant_keys,
             registry=known.registry,
             cover=CheckpointProof(partition, start, values, keys=grant_keys),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -20,7 +20,7 @@ from consumers.audit.rejudge import (
     signature_fits,
 )
 from consumers.reading import Read
-from core.authentication import Unauthenticated, typ_of
+from core.authentication import GRANT_TYP, Unauthenticated, typ_of
 from core.context import Event
 from core.directory import Directory
 from core.evolve import evolve
@@ -30,6 +30,7 @@ from core.jws import BadToken, verify
 from core.limits import RULES_VERSION
 from core.merkle import leaf_hash
 from schemas.codec import SchemaIds, Undecodable, decode_any, decode_bytes, encode
+from schemas.events import ToolGateEvent
 from schemas.headers import SIGNATURE, header
 from schemas.journal import JournalEntry
 from schemas.state import ControlPointState
@@ -45,7 +46,8 @@ _SCHEMA_BYTES: Final = 10
 class Counts:
     """What was looked at. refolded: entries of rules or inputs that cannot be judged again here,
     whose states were still recomputed. unproven: signatures by keys that are not trusted now.
-    withheld: entries of which only the leaf hash is there. covered: entries under `checkpoints`;
+    grants: signatures of grants that were proven. withheld: entries of which only the leaf hash is
+    there. covered: entries under `checkpoints`;
     unsigned: checkpoints whose signatures were not proven, for want of keys."""
 
     entries: int = 0
@@ -53,6 +55,7 @@ class Counts:
     refolded: int = 0
     unjudged: int = 0
     signatures: int = 0
+    grants: int = 0
     unproven: int = 0
     withheld: int = 0
     covered: int = 0
@@ -75,7 +78,9 @@ class PartitionProof:
 
     directory_at: policies, people and review context as read up to these three offsets, and the
     digest of what of them was believed; see DirectoryLog.at.
+    or_at: others that may have been believed instead, where no digest tells.
     keys: the trusted keys of now, to prove signatures; None: only that each is over these bytes.
+    grant_keys: who may sign grants; None: only that each claims what its gate event says.
     cover: the signed checkpoints. where: the topic or file that faults are in.
     """
 
@@ -83,6 +88,8 @@ class PartitionProof:
     genesis: str
     directory_at: DirectoryAt
     keys: TrustedKeys | None = None
+    grant_keys: TrustedKeys | None = None
+    or_at: Sequence[DirectoryAt] = ()
     registry: SchemaIds | None = None
     cover: CheckpointProof | None = None
     where: str = "audit-journal"
@@ -131,7 +138,7 @@ class PartitionProof:
     def _advance(self, leaf: bytes, head: str | None) -> None:
         self._head = head
         if self.cover is not None:
-            self.cover.grown(leaf, head)
+            self.cover.grown(leaf, head, self.where)
         self.counts.entries += 1
 
     def _check_progress(self, entry: JournalEntry) -> None:
@@ -180,11 +187,26 @@ class PartitionProof:
             raise self._fault("it says something else about its audit than its events do")
         if not grants_fit(events, after):
             raise self._fault("its grant claims something else than its gate event")
+        self._check_grants(events)
         self._rejudge(before, entry, events)
         if after is None:
             self._states.pop(key, None)
         else:
             self._states[key] = after
+
+    def _check_grants(self, events: list[Event]) -> None:
+        if self.grant_keys is None:
+            return
+        for event in events:
+            if not isinstance(event, ToolGateEvent) or event.gate != "opened":
+                continue
+            try:
+                key = verify(event.grant_jws or "", keys=self.grant_keys, typ=GRANT_TYP).key
+            except BadToken as error:
+                raise self._fault(f"its grant is not good: {error}") from None
+            if key.algorithm != "EdDSA" or not key.is_bare:
+                raise self._fault("its grant is signed by a key that is no grant key")
+            self.counts.grants += 1
 
     def _rejudge(
         self, before: ControlPointState | None, entry: JournalEntry, events: list[Event]
@@ -194,13 +216,11 @@ class PartitionProof:
             return
         known = entry.context
         try:
-            directory = self.directory_at(
-                known.policy_offset,
-                known.directory_offset,
-                known.review_context_offset,
-                known.directory_digest,
+            offsets = known.policy_offset, known.directory_offset, known.review_context_offset
+            same = any(
+                rejudged(before, entry, events, at(*offsets, known.directory_digest), self.registry)
+                for at in (self.directory_at, *self.or_at)
             )
-            same = rejudged(before, entry, events, directory, self.registry)
         except DirectoriesDiffer as error:
             raise self._fault(str(error)) from None
         except CannotRejudge:

@@ -221,7 +221,7 @@ def _say_good(total: Counts, partitions: int, keys: str) -> None:
         f"passed on or counted: {total.unjudged}")  # fmt: skip
     if total.withheld:
         say(f"  withheld, proven as hashes only: {total.withheld}")
-    say(f"  signatures proven: {total.signatures}")
+    say(f"  signatures proven: {total.signatures} of inputs, {total.grants} of grants")
     say(f"  under {total.checkpoints} signed checkpoints: the first {total.covered} of "
         f"{total.entries} entries, counted over all partitions")  # fmt: skip
     if total.unproven:
