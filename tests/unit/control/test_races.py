@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import permutations
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -144,7 +144,11 @@ def test_an_executor_does_not_take_in_anothers_name() -> None:
     [gate] = [g for g in race.desk.world.all(ToolGateEvent) if g.gate == "opened"]
     record = e.a_take(grant_id=gate.grant_id)
     world = race.desk.world
-    for forged in ({"key": KEYS[COLLEAGUE]}, {"key": KEYS[COLLEAGUE], "sub": COLLEAGUE}):
+    forgeries: list[dict[str, Any]] = [
+        {"key": KEYS[COLLEAGUE]},
+        {"key": KEYS[COLLEAGUE], "sub": COLLEAGUE},
+    ]
+    for forged in forgeries:
         world.send(record, e.EXECUTOR, record.attempt_id, **forged)
     world.send(record, e.REVIEWER, record.attempt_id, sub=e.EXECUTOR)
     settle(race.desk.worker)
