@@ -239,7 +239,7 @@ def test_a_second_notifier_shares_the_work(
     second = short_sighted(deployment, sink)
     for number in range(9, 17):
         worker.open(number)
-    eventually(lambda: len(reported(deployment, worker)()) >= 16, within=90)
+    eventually(lambda: len(reported(deployment, worker)()) >= 16, within_s=90)
     second.stop()
     first.stop()
 

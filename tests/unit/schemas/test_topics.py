@@ -79,7 +79,6 @@ def test_every_record_has_a_topic_or_stands_in_the_journal_only() -> None:
         "KeyAnswered",
         "PackageAccepted",
         "PackageReplanned",
-        "PackageReplanned",
         "ReceiptRecorded",
     }
     on_topics = [name for spec in TOPICS.values() for name in spec.records]
