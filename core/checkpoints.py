@@ -12,6 +12,7 @@ from typing import Final
 from core.jwk import TrustedKeys
 from core.jws import BadToken, verify
 from core.merkle import Frontier
+from schemas.canonical import canonical_json
 from schemas.headers import rfc3339
 from schemas.journal import JournalCheckpoint
 
@@ -72,5 +73,7 @@ def verify_checkpoint(checkpoint: JournalCheckpoint, *, genesis: str, keys: Trus
         raise BadCheckpoint("the key is not a grant key")
     if reason := verified.key.unusable_at(checkpoint.occurred_at):
         raise BadCheckpoint(reason)
-    if dict(verified.claims) != checkpoint_claims(checkpoint, genesis=genesis):
+    # By their texts: in Python true is 1, and another reader would not agree.
+    said, wanted = dict(verified.claims), checkpoint_claims(checkpoint, genesis=genesis)
+    if canonical_json(said) != canonical_json(wanted):
         raise BadCheckpoint("its signature is over something else than it says")

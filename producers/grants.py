@@ -76,7 +76,9 @@ def verify_grant(gate: ToolGateEvent, *, keys: TrustedKeys, now: datetime) -> Ve
     if claims.get("jti") != gate.grant_id or claims.get("sub") != gate.run_id:
         raise GrantInvalid("the grant is another one than the gate names (jti, sub)")
     for name in _SAME:
-        if claims.get(name) != getattr(gate, name) or claims.get(name) is None:
+        said, wanted = claims.get(name), getattr(gate, name)
+        # In Python true is 1: another reader of the same grant would not agree.
+        if said is None or said != wanted or type(said) is not type(wanted):
             raise GrantInvalid(f"the grant and the gate do not agree ({name})")
     expires_at = _instant(claims, "exp")
     if now >= expires_at:
@@ -110,7 +112,7 @@ def _bound_args(
 
 
 def _texts(claims: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    found = claims.get(name, [])
+    found = claims.get(name)
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
         raise GrantInvalid(f"the grant's {name} is no list of texts")
     return tuple(found)

@@ -1,0 +1,1 @@
+"""The forge matrix: everything that is signed, altered in every way, against every check."""
