@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from consumers.audit.bundle import GRANTS, MANIFEST, MANIFEST_DIGEST, README, Scope, jwks_text
-from consumers.audit.export import export
+from consumers.audit.export import export, proof_line
 from consumers.reading import Read
 from core.authentication import GRANT_TYP
 from core.checkpoints import CHECKPOINT_TYP, signed_checkpoint
 from core.journal import genesis
 from core.jwk import TrustedKeys, trusted_key
-from core.merkle import Frontier, leaf_hash
+from core.merkle import Frontier, Tree, leaf_hash
 from producers.keys import SigningKey, new_key
 from schemas.codec import decode_any, decode_bytes, encode
 from schemas.events import ToolGateEvent
@@ -334,6 +334,23 @@ def first_withheld(evidence: Evidence) -> int:
 def _leaf(evidence: Evidence) -> Bytes:
     name = evidence.name("journal")
     return with_line(evidence.scoped, name, first_withheld(evidence),
+                     lambda form: {**form, "leaf": "00" * 32})  # fmt: skip
+
+
+@alteration("the leaf of a withheld entry is another, every inclusion proof computed anew")
+def _leaf_and_proofs(evidence: Evidence) -> Bytes:
+    changed, tree = first_withheld(evidence), Tree()
+    for number, line in enumerate(evidence.scoped[evidence.name("journal")].splitlines()):
+        form = json.loads(line)
+        if "value" in form:
+            tree.append(leaf_hash(base64.b64decode(form["value"])))
+        elif "leaf" in form:
+            tree.append(bytes(32) if number == changed else bytes.fromhex(form["leaf"]))
+    name = evidence.name("proofs")
+    old = [json.loads(line) for line in evidence.scoped[name].splitlines()]
+    proofs = b"".join(proof_line(tree, one["seq"], one["size"]) for one in old)
+    files = {**evidence.scoped, name: proofs}
+    return with_line(files, evidence.name("journal"), changed,
                      lambda form: {**form, "leaf": "00" * 32})  # fmt: skip
 
 
