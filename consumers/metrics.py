@@ -100,6 +100,11 @@ class Metrics:
         self.restore = histogram(
             "restore_seconds", "Taking over a task.", (0.1, 0.5, 1, 2, 5, 10, 30, 60, 300)
         )
+        self.store_altered = counter(
+            "store_altered_total",
+            "Values in Redis that no worker wrote, or not last; the part was filled anew from the "
+            "log and nothing was decided by them. More than 0: somebody else writes to Redis.",
+        )
         self.redis = histogram("redis_seconds", "A round trip to Redis.", _REDIS_S)
         self.reconciler = gauge(
             "reconciler_differences",

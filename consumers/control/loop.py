@@ -207,15 +207,19 @@ class Worker:
         if not owned.topics:
             del self._owned[number]
 
-    def _restart(self, number: int) -> None:
-        """Takes the task over (again), from the log."""
+    def _restart(self, number: int, *, anew: bool = False) -> None:
+        """Takes the task over (again), from the log. anew: the store is not believed."""
         owned = self._owned[number]
         self._stop_task(number)
         owned.began, owned.fenced, owned.ticked = self._clock(), None, None
         owned.next_due, owned.looked = None, None
         self._guarded(lambda: self._broker.pause(places_of(number)))
         owned.progress = take_over(
-            number, broker=self._broker, store=self._store, checkpoints=self._checkpoints
+            number,
+            broker=self._broker,
+            store=self._store,
+            checkpoints=self._checkpoints,
+            anew=anew,
         )
 
     def _stop_task(self, number: int) -> None:
@@ -338,7 +342,10 @@ class Worker:
 
     def _fail(self, number: int, error: Exception) -> None:
         match error:
-            case WatermarkMismatch() | StoreCorrupt():
+            case StoreCorrupt():
+                self._altered(number, str(error))
+                self._restart(number, anew=True)
+            case WatermarkMismatch():
                 logger.warning("store_restored", task=number, reason=str(error))
                 self._restart(number)
             case TaskFenced():
@@ -346,6 +353,11 @@ class Worker:
             case _:
                 logger.error("task_failed", task=number, exc_info=error)
                 self._fence(number, f"{type(error).__name__} while handling a record; see the log")
+
+    def _altered(self, number: int, why: str) -> None:
+        """Somebody else writes into the store: nothing was decided by it, and people must look."""
+        self._metrics.store_altered.inc()
+        logger.error("store_altered", task=number, reason=why)
 
     def _fence(self, number: int, why: str) -> None:
         """Stops one task until a person has looked; restarting the worker tries again."""
@@ -405,6 +417,8 @@ class Worker:
         assert owned.began is not None
         took = (self._clock() - owned.began).total_seconds()
         self._metrics.restore.observe(max(took, 0.0))
+        if taken.altered is not None:
+            self._altered(number, taken.altered)
         for warning in taken.warnings:
             logger.warning("takeover_odd", task=number, detail=warning)
         logger.info("task_taken_over", task=number, seq=task.seq, restored=taken.restored)

@@ -25,6 +25,7 @@ from consumers.control.loop import MakeJudge, Worker
 from consumers.control.outputs import Writer
 from consumers.control.ports import Broker, ConsumerLost, Unavailable
 from consumers.control.reception import Receiver
+from consumers.control.remembering import RememberingStore
 from consumers.control.store import RedisStore
 from consumers.health import Health, HealthServer
 from consumers.logs import configure
@@ -116,7 +117,7 @@ def run(
             return 0
         worker = Worker(
             broker,
-            store,
+            RememberingStore(store),
             make_judge=judge_maker(
                 settings, source, grant_key, secret, insecure_unsigned=insecure_unsigned
             ),

@@ -2,7 +2,8 @@
 
 1. Wait until no transaction that moves the group's positions is open.
 2. Find the head of the journal: from it come seq, chain and input positions.
-3. Bring the store from its watermark to the head, or fill it anew.
+3. Bring the store from its watermark to the head, or fill it anew; anew also where a value is not
+   what the journal says.
 4. Check the head, the positions and what is left of the inputs against each other.
 5. Bring the tree of the checkpoints from the last one to the head.
 
@@ -23,6 +24,7 @@ from consumers.control.ports import (
     InputRecord,
     Place,
     StateStore,
+    StoreCorrupt,
     Stored,
     TaskFenced,
 )
@@ -46,11 +48,13 @@ _JUDGED: Final = frozenset({"recorded", "refused", "duplicate", "parked", "fired
 
 @dataclass(frozen=True, slots=True)
 class TakenOver:
-    """A task ready to go on, and what was noticed on the way."""
+    """A task ready to go on, and what was noticed on the way. altered: what somebody else had
+    written into the store, which was filled anew."""
 
     task: Task
     warnings: tuple[str, ...]
     restored: int
+    altered: str | None = None
 
 
 Progress = Generator[None, None, TakenOver]
@@ -63,17 +67,26 @@ def take_over(
     store: StateStore,
     checkpoints: Checkpoints | None = None,
     portion_max: int = 500,
+    anew: bool = False,
 ) -> Progress:
-    """Yields while it works, returns the task. Raises TaskFenced, Unavailable, WatermarkMismatch
-    (another owner is at work: begin again)."""
+    """Yields while it works, returns the task. anew: nothing in the store is believed.
+
+    Raises TaskFenced, Unavailable, WatermarkMismatch (another owner is at work: begin again).
+    """
     places = places_of(partition)
     committed = broker.committed(places)
     yield
     cluster_id, journal_id = broker.journal_identity(partition)
     tail = yield from _tail(broker, (JOURNAL, partition))
     task = _task_of(partition, tail, cluster_id, journal_id)
-    restored = yield from _caught_up(task, broker, store, portion_max)
-    _check_states(tail, task, store)
+    restored, fault = 0, None
+    if not anew:
+        restored = yield from _caught_up(task, broker, store, portion_max)
+        fault = _fault(tail, task, store)
+    if anew or fault is not None:
+        restored = yield from _filled(task, broker, store, portion_max)
+        if still := _fault(tail, task, store):
+            raise TaskFenced(f"{still}; run: countersign audit verify")
     positions, warnings = _positions(task, broker, committed)
     ready = Task(
         partition=partition,
@@ -86,7 +99,7 @@ def take_over(
     if checkpoints is not None:
         start = genesis(cluster_id, journal_id, partition)
         warnings += yield from checkpoints.take_over(ready, start, broker)
-    return TakenOver(ready, warnings, restored)
+    return TakenOver(ready, warnings, restored, fault)
 
 
 def _tail(broker: Broker, place: Place) -> Generator[None, None, list[JournalEntry]]:
@@ -148,6 +161,14 @@ def _caught_up(
             changes[_key(record)] = _stored(record)
         store.apply(task.partition, found, task.watermark, changes)
         return len(changes)
+    return (yield from _filled(task, broker, store, portion_max))
+
+
+def _filled(
+    task: Task, broker: Broker, store: StateStore, portion_max: int
+) -> Generator[None, None, int]:
+    """Fills the store anew from the changelog; how many states were written."""
+    place = (CHANGELOG, task.partition)
     token = store.begin_restore(task.partition)
     count = 0
     end, first = broker.ends([place])[place], broker.first_offsets([place])[place]
@@ -175,21 +196,26 @@ def _since(broker: Broker, place: Place, seq: int) -> Generator[None, None, list
         window *= _WIDER
 
 
-def _check_states(tail: list[JournalEntry], task: Task, store: StateStore) -> None:
-    """The last states must be what the journal says they are: a torn transaction shows here."""
+def _fault(tail: list[JournalEntry], task: Task, store: StateStore) -> str | None:
+    """The last states must be what the journal says they are: somebody else's writing in the store
+    shows here, and once it is filled anew, a torn transaction."""
     last = {
         entry.input.key: entry
         for entry in tail
         if entry.verdict in _JUDGED and entry.input.key is not None
     }
-    values = store.load(task.partition, list(last)).values
+    try:
+        values = store.load(task.partition, list(last)).values
+    except StoreCorrupt as error:
+        return str(error)
     for key, entry in last.items():
         value = values.get(key)
         if (hashlib.sha256(value).hexdigest() if value is not None else "") != entry.state_digest:
-            raise TaskFenced(
+            return (
                 f"the state of {key.decode(errors='replace')} is not what journal entry "
-                f"{entry.seq} of partition {entry.partition} says; run: countersign audit verify"
+                f"{entry.seq} of partition {entry.partition} says"
             )
+    return None
 
 
 def _positions(
