@@ -87,7 +87,9 @@ class Context:
     from which relative windows start when it is later. origin: `topic/partition/offset` of the
     original record; ids are derived from it. failure: why authentication failed, if it did. draw: 0 to
     DRAW_MAX, drawn with a secret; under the policy's share of it, the decision is audited. task_full:
-    there is no room for another open interrupt.
+    there is no room for another open interrupt. open_of_tenant, open_of_agent: open interrupts in this
+    task, of the tenant and of the sender of a request; counted where the policy limits them.
+    partitions: tasks that share the tenant.
     """
 
     now: datetime
@@ -101,6 +103,9 @@ class Context:
     signature_present: bool = True
     draw: int = DRAW_MAX
     task_full: bool = False
+    open_of_tenant: int = 0
+    open_of_agent: int = 0
+    partitions: int = 1
 
     @property
     def window_start(self) -> datetime:

@@ -21,6 +21,7 @@ from core.planning import plan_for
 from core.policy import Policy
 from core.quality import quality_failures, rests_on
 from core.refusals import refused
+from core.room import no_room
 from core.timers import OBJECTION_WINDOW
 from core.transitions import Cell
 from schemas.canonical import is_canonical, record_digest
@@ -41,7 +42,7 @@ def request_received(
     stop = (
         _version_failure(state, request, context, cell)
         or _no_policy(policy, request)
-        or _no_room(cell, context)
+        or no_room(policy, request, cell, context)
     )
     if stop is not None:
         return [refused(state, request, context, [stop])]
@@ -196,13 +197,6 @@ def _no_policy(policy: Policy | None, request: InterruptRequested) -> Failure | 
         return None
     message = f"tenant {request.tenant_id} has no policy; publish one with `policy apply`"
     return Failure("NO_POLICY", message)
-
-
-def _no_room(cell: Cell, context: Context) -> Failure | None:
-    if not context.task_full or cell == "supersede":
-        return None
-    message = "too many interrupts are open; decide or cancel some, then ask again"
-    return Failure("TOO_MANY_OPEN", message)
 
 
 def _canonical_failures(request: InterruptRequested) -> list[Failure]:

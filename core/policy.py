@@ -45,6 +45,8 @@ Stretch = Annotated[tuple[int, int], BeforeValidator(stretch)]
 Priority = Annotated[int, Field(ge=0, le=9)]
 SessionAmr = Annotated[list[Annotated[Line, Field(max_length=64)]], Field(max_length=16)]
 """Methods of RFC 8176, such as `mfa`, `hwk`, `otp`: a session must show all of them."""
+OpenMax = Annotated[int, Field(ge=1)]
+"""Interrupts open at once; each task takes its share of it (core.room)."""
 Reopening = Literal["allow", "exception"]
 """Whether a package may reopen a closed one by itself, or only under a policy exception."""
 
@@ -80,7 +82,8 @@ class ApprovalSlot(_Part):
 
 
 class Defaults(_Part):
-    """What holds where a rule says nothing."""
+    """What holds where a rule says nothing. `open_max` and `open_max_per_agent` count over the whole
+    tenant, so no rule can have others."""
 
     decide_within: Duration = 24 * 3600
     on_timeout: Timeout = "escalate"
@@ -101,6 +104,8 @@ class Defaults(_Part):
     personal_keys: list[RiskLevel] = ["critical"]
     session_max_age: Duration | None = None
     session_amr: SessionAmr = []
+    open_max: OpenMax | None = None
+    open_max_per_agent: OpenMax | None = None
 
 
 class Calendar(_Part):
@@ -137,7 +142,8 @@ class When(_Part):
 
 
 class Rule(_Part):
-    """The first rule that matches wins. Every key of `defaults` may stand here too."""
+    """The first rule that matches wins. Every key of `defaults` may stand here too, but for those
+    that count over the tenant."""
 
     name: Line
     when: When = When()

@@ -97,9 +97,11 @@ REQUESTS: Final[Mapping[Code, CodeText]] = {
         "`countersign policy apply FILE`.",
     ),
     "TOO_MANY_OPEN": CodeText(
-        "The task (partition) of the package has as many open interrupts as `OPEN_PER_TASK_MAX`.",
-        ("reviewer", "agent", "operator"),
-        "Decide or cancel some and ask again; an operator can raise the setting.",
+        "The task (partition) of the package has as many open interrupts as `OPEN_PER_TASK_MAX`, or "
+        "of the tenant or agent its share of the policy's `open_max` or `open_max_per_agent`.",
+        ("reviewer", "agent", "governor", "operator"),
+        "Decide or cancel some and ask again; a governor can raise the policy's limits, an operator "
+        "the setting.",
     ),
     "PACKAGE_FULL": CodeText(
         "A limit of one package is reached: versions, commands answered, names in its lineage, "

@@ -56,6 +56,13 @@ class JournalContext(Record):
     task_full: bool = Field(
         default=False, description="Whether the task had no room for another open interrupt."
     )
+    open_of_tenant: Count = Field(
+        default=0, description="Interrupts of the tenant open in the task, where the policy limits."
+    )
+    open_of_agent: Count = Field(
+        default=0, description="Interrupts of the sender open in the task, where the policy limits."
+    )
+    partitions: Count = Field(default=1, description="Tasks that share the tenant's limits.")
 
 
 class JournalEntry(Record):

@@ -132,6 +132,9 @@ def _base(
         signature_present=is_signed(headers_of(entry)),
         draw=entry.context.draw,
         task_full=entry.context.task_full,
+        open_of_tenant=entry.context.open_of_tenant,
+        open_of_agent=entry.context.open_of_agent,
+        partitions=entry.context.partitions,
     )
 
 

@@ -13,15 +13,17 @@ from consumers.control.ports import InputRecord, OutputRecord
 from consumers.control.reception import Dead, Misrouted, Origin, Received, Receiver, Tick
 from consumers.control.task import Task, journal_input
 from consumers.control.view import View
-from core.context import Context, Event
+from core.context import Context, Event, Input
 from core.directory import Directory
 from core.grants import grant_claims
+from core.room import first_signer_of, is_limited
 from core.step import Step, due_timer, fire, judge
 from core.timers import Timer
 from schemas.codec import encode
 from schemas.events import ReviewTaskEvent, ToolGateEvent
 from schemas.journal import JournalContext, JournalInput
 from schemas.registry import ce_type_of
+from schemas.requests import InterruptRequested
 from schemas.state import ControlPointState
 from schemas.topics import INPUT_TOPICS
 
@@ -128,6 +130,7 @@ class Judge:
             unsigned=self.unsigned,
             signature_present=received.signed,
         )
+        context = _counted(context, command, view)
         step = self._signed(judge(view.state(received.key), command, context))
         source = _source(record, origin)
         return self._settled(
@@ -223,6 +226,7 @@ class Judge:
             park_ttl=self.park_ttl,
             draw=drawn(self.draw_key, origin.identity, key),
             task_full=view.open_count() >= self.open_max,
+            partitions=self.receiver.partitions,
         )
 
     def _journal_context(self, context: Context, step: Step, timer: str | None) -> JournalContext:
@@ -240,6 +244,9 @@ class Judge:
             directory_digest=self.known.directory_digest,
             draw=context.draw,
             task_full=context.task_full,
+            open_of_tenant=context.open_of_tenant,
+            open_of_agent=context.open_of_agent,
+            partitions=context.partitions,
         )
 
     def _signed(self, step: Step) -> Step:
@@ -255,6 +262,16 @@ class Judge:
             return event
         token = self.sign_grant(grant_claims(event, state, issuer=ISSUER))
         return event.model_copy(update={"grant_jws": token})
+
+
+def _counted(context: Context, command: Input, view: View) -> Context:
+    """What is open of who asks, where the policy limits it: the store is asked only then."""
+    if not isinstance(command, InterruptRequested) or context.failure is not None:
+        return context
+    if not is_limited(context.tenant.policy):
+        return context
+    of_tenant, of_agent = view.open_of((command.tenant_id, first_signer_of(command, context)))
+    return replace(context, open_of_tenant=of_tenant, open_of_agent=of_agent)
 
 
 def _opens_audit(event: Event) -> bool:

@@ -177,25 +177,32 @@ TAGS: Final[tuple[Tag, ...]] = get_args(Tag)
 """What is counted over all control points of a task; the counts live and die with the store."""
 
 
+Opener = tuple[str, str]
+"""Whose an open interrupt is: its tenant, and the agent that sent the package's first version."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A control point in the store: its bytes, when its next clock is due, what it counts as, and
-    its row in the queue if it has one."""
+    """A control point in the store: its bytes, when its next clock is due, what it counts as, its
+    row in the queue if it has one, and whose interrupt is open if one is."""
 
     value: bytes | None
     due: datetime | None = None
     tags: frozenset[Tag] = frozenset()
     row: Ranked | None = None
+    opener: Opener | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One consistent look at a task's part of the store."""
+    """One consistent look at a task's part of the store. open_of: interrupts open in the task, of the
+    opener's tenant and of the opener."""
 
     watermark: Watermark | None
     values: dict[bytes, bytes] = field(default_factory=dict)
     next_due: datetime | None = None
     counts: dict[Tag, int] = field(default_factory=dict)
+    open_of: dict[Opener, tuple[int, int]] = field(default_factory=dict)
 
 
 class StoreCorrupt(Exception):
@@ -213,8 +220,9 @@ class WatermarkMismatch(Exception):
 class StateStore(Protocol):
     """The rebuildable index of control points, a part for each task. May raise Unavailable."""
 
-    def load(self, task: int, keys: Sequence[bytes]) -> Loaded:
-        """Watermark, values, next due time and counts, all of one moment. Raises StoreCorrupt."""
+    def load(self, task: int, keys: Sequence[bytes], openers: Sequence[Opener] = ()) -> Loaded:
+        """Watermark, values, next due time and counts, also of what these have open, all of one
+        moment. Raises StoreCorrupt."""
         ...
 
     def due(self, task: int, before: datetime, limit: int) -> list[bytes]:

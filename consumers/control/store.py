@@ -20,6 +20,7 @@ from redis.retry import Retry
 from consumers.control.ports import (
     TAGS,
     Loaded,
+    Opener,
     StoreCorrupt,
     Stored,
     Unavailable,
@@ -33,25 +34,46 @@ _MAC_BYTES: Final = 16
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
 
-_FIXED: Final = ("watermark", "states", "due", "restore", "labels", "rows")
+_FIXED: Final = ("watermark", "states", "due", "restore", "labels", "rows", "openers", "open")
 PARTS: Final = (*_FIXED, *LISTS, *TAGS)
 """What a task has in Redis, in the order of the scripts' KEYS: a string, a hash of control points, a
-sorted set of due times, a string, hashes of what a row is found by and of rows, a sorted set of
-ranks for each list, and a set for each tag."""
+sorted set of due times, a string, hashes of what a row is found by and of rows, hashes of whose
+interrupt is open where and of how many each tenant and opener has open, a sorted set of ranks for
+each list, and a set for each tag."""
 _LISTS_FROM: Final = len(_FIXED) + 1
 _TAGS_FROM: Final = _LISTS_FROM + len(LISTS)
 
 _LOAD: Final = f"""
 local next = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
 local values = {{}}
-if #ARGV > 0 then values = redis.call('HMGET', KEYS[2], unpack(ARGV)) end
+local keys = tonumber(ARGV[1])
+if keys > 0 then values = redis.call('HMGET', KEYS[2], unpack(ARGV, 2, keys + 1)) end
+local open = {{}}
+if #ARGV > keys + 1 then open = redis.call('HMGET', KEYS[8], unpack(ARGV, keys + 2)) end
 local counts = {{}}
 for i = {_TAGS_FROM}, #KEYS do counts[i - {_TAGS_FROM - 1}] = redis.call('SCARD', KEYS[i]) end
-return {{redis.call('GET', KEYS[1]), next[2] or false, values, counts}}
+return {{redis.call('GET', KEYS[1]), next[2] or false, values, counts, open}}
 """
+# A tenant's id has no "/", so "tenant" and "tenant/agent" are never the same name.
 _WRITE: Final = f"""
+local function count(opener, by)
+  local tenant = string.match(opener, '^[^/]*')
+  for _, name in ipairs({{tenant, opener}}) do
+    if redis.call('HINCRBY', KEYS[8], name, by) <= 0 then redis.call('HDEL', KEYS[8], name) end
+  end
+end
 local function write(first)
-  for i = first, #ARGV, 8 do
+  for i = first, #ARGV, 9 do
+    local was = redis.call('HGET', KEYS[7], ARGV[i]) or ''
+    if was ~= ARGV[i + 8] then
+      if was ~= '' then count(was, -1) end
+      if ARGV[i + 8] == '' then
+        redis.call('HDEL', KEYS[7], ARGV[i])
+      else
+        redis.call('HSET', KEYS[7], ARGV[i], ARGV[i + 8])
+        count(ARGV[i + 8], 1)
+      end
+    end
     if ARGV[i + 1] == '' then
       redis.call('HDEL', KEYS[2], ARGV[i])
     else
@@ -88,8 +110,8 @@ local function write(first)
   end
 end
 """
-# ARGV: expected, new, then of each change: key, value, due, tags (a digit each), score, labels, row
-# and lists (a digit each). An unknown result is tried again by a later load: it finds either watermark.
+# ARGV: expected, new, then of each change: key, value, due, tags (a digit each), score, labels, row,
+# lists (a digit each) and opener. An unknown result is tried again by a later load: it finds either watermark.
 _APPLY: Final = (
     _WRITE
     + """
@@ -161,10 +183,11 @@ class RedisStore:
             "noeviction, and in its configuration file"
         )
 
-    def load(self, task: int, keys: Sequence[bytes]) -> Loaded:
+    def load(self, task: int, keys: Sequence[bytes], openers: Sequence[Opener] = ()) -> Loaded:
         """See StateStore."""
-        raw, due, values, counts = self._asked(
-            lambda: self._load(keys=self._keys(task), args=list(keys))
+        names = [name for opener in openers for name in (opener[0], _name(opener))]
+        raw, due, values, counts, there = self._asked(
+            lambda: self._load(keys=self._keys(task), args=[len(keys), *keys, *names])
         )
         found = {
             key: self._opened(key, value)
@@ -172,9 +195,10 @@ class RedisStore:
             if value is not None
         }
         next_due = _instant(due) if due is not None else None
-        return Loaded(
-            _watermark(raw), found, next_due, {tag: n for tag, n in zip(TAGS, counts, strict=True)}
-        )
+        numbers = [int(number or 0) for number in there]
+        open_of = dict(zip(openers, zip(numbers[::2], numbers[1::2], strict=True), strict=True))
+        tagged = dict(zip(TAGS, counts, strict=True))
+        return Loaded(_watermark(raw), found, next_due, tagged, open_of)
 
     def due(self, task: int, before: datetime, limit: int) -> list[bytes]:
         """See StateStore."""
@@ -242,6 +266,7 @@ class RedisStore:
                 args += ["", b"", b"", _digits(LISTS, ())]
             else:
                 args += [row.score, row.labels, row.form, _digits(LISTS, row.lists)]
+            args.append("" if stored.opener is None else _name(stored.opener))
         return args
 
     def _mac(self, key: bytes, value: bytes) -> bytes:
@@ -257,6 +282,10 @@ class RedisStore:
 def redis_key(prefix: str, task: int, part: str) -> str:
     """The name of one of PARTS; all of a task share a hash tag."""
     return f"{{{prefix}p{task}}}:{part}"
+
+
+def _name(opener: Opener) -> str:
+    return "/".join(opener)
 
 
 def _digits(names: Sequence[str], some: Collection[str]) -> str:

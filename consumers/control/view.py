@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
-from consumers.control.ports import StateStore, Stored, Tag, Watermark, WatermarkMismatch
+from consumers.control.ports import (
+    Loaded,
+    Opener,
+    StateStore,
+    Stored,
+    Tag,
+    Watermark,
+    WatermarkMismatch,
+)
 from consumers.queue_rows import OPEN, ranked
 from core.timers import next_due
 from schemas.codec import decode_bytes, encode
@@ -37,6 +46,8 @@ class View:
         self._states: dict[bytes, ControlPointState | None] = {}
         self._changed: dict[bytes, None] = {}
         self._open = 0
+        self._open_of: dict[Opener, tuple[int, int]] = {}
+        self._moved: Counter[Opener] = Counter()
 
     def load(self, keys: Iterable[bytes]) -> None:
         """Looks at the store, which must stand where the task does. Raises WatermarkMismatch,
@@ -44,9 +55,7 @@ class View:
         wanted = [key for key in dict.fromkeys(keys) if key not in self._values]
         if not wanted:
             return
-        loaded = self._store.load(self._task, wanted)
-        if loaded.watermark != self._watermark:
-            raise WatermarkMismatch(loaded.watermark)
+        loaded = self._look(wanted)
         if not self._values:
             self._open = sum(loaded.counts.get(tag, 0) for tag in OPEN_TAGS.values())
         for key in wanted:
@@ -56,6 +65,21 @@ class View:
         """Open interrupts of the whole task, this batch's changes included; once something was
         loaded."""
         return self._open
+
+    def open_of(self, opener: Opener) -> tuple[int, int]:
+        """Open interrupts of the opener's tenant and of the opener in the task, this batch's changes
+        included. Raises as `load`."""
+        if opener not in self._open_of:
+            self._open_of[opener] = self._look([], [opener]).open_of[opener]
+        of_tenant, of_opener = self._open_of[opener]
+        moved = sum(n for (tenant, _), n in self._moved.items() if tenant == opener[0])
+        return of_tenant + moved, of_opener + self._moved[opener]
+
+    def _look(self, keys: Sequence[bytes], openers: Sequence[Opener] = ()) -> Loaded:
+        loaded = self._store.load(self._task, keys, openers)
+        if loaded.watermark != self._watermark:
+            raise WatermarkMismatch(loaded.watermark)
+        return loaded
 
     def state(self, key: bytes) -> ControlPointState | None:
         """The control point as it stands; None if there is none. The key has been loaded."""
@@ -70,6 +94,9 @@ class View:
         if state == before:
             return False
         self._open += _is_open(state) - _is_open(before)
+        for some, by in ((before, -1), (state, 1)):
+            if (opener := opener_of(some)) is not None:
+                self._moved[opener] += by
         self._states[key] = state
         self._values[key] = encode(state) if state is not None else None
         self._changed[key] = None
@@ -98,12 +125,12 @@ class View:
 
 
 def stored(value: bytes | None, state: ControlPointState | None) -> Stored:
-    """A control point as the store keeps it: its bytes, its next due time, what it counts as, and
-    what the queue shows of it."""
+    """A control point as the store keeps it: its bytes, its next due time, what it counts as, what the
+    queue shows of it, and whose interrupt is open."""
     if state is None:
         return Stored(value)
     key = record_key(state.tenant_id, state.decision_package_id)
-    return Stored(value, next_due(state), tags_of(state), ranked(key, state))
+    return Stored(value, next_due(state), tags_of(state), ranked(key, state), opener_of(state))
 
 
 def tags_of(state: ControlPointState) -> frozenset[Tag]:
@@ -116,6 +143,13 @@ def tags_of(state: ControlPointState) -> frozenset[Tag]:
     if state.grant is not None and state.grant.in_doubt:
         tags.add("grant_in_doubt")
     return frozenset(tags)
+
+
+def opener_of(state: ControlPointState | None) -> Opener | None:
+    """Whose interrupt is open there; None: none is."""
+    if state is None or state.accepted is None or not _is_open(state):
+        return None
+    return state.tenant_id, state.accepted.lineage.first_signer
 
 
 def _is_open(state: ControlPointState | None) -> bool:

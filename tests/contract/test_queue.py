@@ -304,7 +304,7 @@ def test_what_has_gone_leaves_nothing_in_redis(redis_url: str) -> None:
     """Neither place nor labels nor row: a queue that is empty takes no room."""
     store = RedisStore(redis_url, prefix="gone.", mac_key=b"k" * 32)
     filled(store, [an_open("p"), an_open("q")], tasks=1)
-    kept = ("labels", "rows", *LISTS)
+    kept = ("labels", "rows", "openers", "open", *LISTS)
     applied(store, 0, changes_of([a_deferred("p", assigned_to=e.REVIEWER), an_open("q")]))
     there = [store._redis.exists(redis_key("gone.", 0, part)) for part in kept]
     applied(store, 1, changes_of([an_open("p", status="decided")]))
@@ -313,7 +313,7 @@ def test_what_has_gone_leaves_nothing_in_redis(redis_url: str) -> None:
     left = [store._redis.exists(redis_key("gone.", 0, part)) for part in kept]
 
     store.close()
-    assert (there, left) == ([1] * 5, [0] * 5)
+    assert (there, left) == ([1] * 7, [0] * 7)
 
 
 @pytest.mark.kafka

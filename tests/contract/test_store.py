@@ -131,6 +131,52 @@ def test_what_is_counted_follows_the_changes(store: StateStore) -> None:
     assert (after["open_high"], after["grant_open"]) == (1, 1)
 
 
+def test_what_each_tenant_and_agent_has_open_follows_the_changes(store: StateStore) -> None:
+    """Each control point counts once for its tenant and once for its opener, until it is open no
+    more; whose it is can change, and nobody else's number moves."""
+    mine, yours, theirs = ("acme", "agent:1"), ("acme", "agent:2"), ("globex", "agent:1")
+    started(store)
+    opened = {b"a": mine, b"b": mine, b"c": yours, b"d": theirs}
+    store.apply(0, ZERO, ONE, {key: Stored(b"1", opener=who) for key, who in opened.items()})
+    before = store.load(0, [b"a"], [mine, yours, theirs])
+    changes = {b"a": Stored(b"2"), b"b": Stored(b"2", opener=yours), b"c": Stored(None)}
+
+    store.apply(0, ONE, TWO, changes)
+    store.apply(0, ONE, TWO, changes)
+
+    assert before.values == {b"a": b"1"}
+    assert before.open_of == {mine: (3, 2), yours: (3, 1), theirs: (1, 1)}
+    after = store.load(0, [], [mine, yours, theirs, ("none", "x")]).open_of
+    assert after == {mine: (1, 0), yours: (1, 1), theirs: (1, 1), ("none", "x"): (0, 0)}
+
+
+def test_who_stands_elsewhere_counts_nothing(store: StateStore) -> None:
+    """The numbers are written behind the same compare as everything else."""
+    started(store)
+
+    with pytest.raises(WatermarkMismatch):
+        store.apply(0, ONE, TWO, {b"a": Stored(b"1", opener=("acme", "x"))})
+
+    assert store.load(0, [], [("acme", "x")]).open_of == {("acme", "x"): (0, 0)}
+
+
+def test_a_restore_counts_anew(store: StateStore) -> None:
+    """From nothing; a control point that comes twice in the log counts as it stands last."""
+    opener = ("acme", "agent:1")
+    started(store)
+    store.apply(0, ZERO, ONE, {b"gone": Stored(b"1", opener=opener)})
+    token = store.begin_restore(0)
+    portions = [
+        {b"a": Stored(b"1", opener=opener), b"b": Stored(b"1", opener=opener)},
+        {b"a": Stored(b"2", opener=opener), b"b": Stored(b"2")},
+    ]
+    for portion in portions:
+        store.restore(0, token, portion)
+    store.end_restore(0, token, TWO)
+
+    assert store.load(0, [], [opener]).open_of == {opener: (1, 1)}
+
+
 def test_microseconds_are_kept(store: StateStore) -> None:
     """A due time comes back exactly."""
     due = at(0.123457)

@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from consumers.control.ports import TAGS, Loaded, Stored, Tag, Watermark, WatermarkMismatch
+from consumers.control.ports import (
+    TAGS,
+    Loaded,
+    Opener,
+    Stored,
+    Tag,
+    Watermark,
+    WatermarkMismatch,
+)
 from consumers.queue_projection import Asked, Page
 from consumers.queue_rows import Ranked, Wanted, in_order
 from tests.fakes.memory_broker import Hook, no_hook
@@ -19,6 +27,7 @@ class _Part:
     due: dict[bytes, datetime] = field(default_factory=dict)
     tags: dict[bytes, frozenset[Tag]] = field(default_factory=dict)
     rows: dict[bytes, Ranked] = field(default_factory=dict)
+    openers: dict[bytes, Opener] = field(default_factory=dict)
     token: str | None = None
 
     def write(self, changes: Mapping[bytes, Stored]) -> None:
@@ -26,6 +35,7 @@ class _Part:
             self.values.pop(key, None)
             self.due.pop(key, None)
             self.rows.pop(key, None)
+            self.openers.pop(key, None)
             self.tags[key] = stored.tags
             if stored.value is not None:
                 self.values[key] = stored.value
@@ -33,6 +43,12 @@ class _Part:
                 self.due[key] = stored.due
             if stored.row is not None:
                 self.rows[key] = stored.row
+            if stored.opener is not None:
+                self.openers[key] = stored.opener
+
+    def open_of(self, opener: Opener) -> tuple[int, int]:
+        there = list(self.openers.values())
+        return sum(one[0] == opener[0] for one in there), there.count(opener)
 
 
 class MemoryStore:
@@ -47,7 +63,7 @@ class MemoryStore:
         """FLUSHALL."""
         self._parts.clear()
 
-    def load(self, task: int, keys: Sequence[bytes]) -> Loaded:
+    def load(self, task: int, keys: Sequence[bytes], openers: Sequence[Opener] = ()) -> Loaded:
         """See StateStore."""
         self.hook("load")
         part = self._part(task)
@@ -55,7 +71,9 @@ class MemoryStore:
         counts: dict[Tag, int] = {
             tag: sum(tag in tags for tags in part.tags.values()) for tag in TAGS
         }
-        return Loaded(part.watermark, values, min(part.due.values(), default=None), counts)
+        open_of = {opener: part.open_of(opener) for opener in openers}
+        next_due = min(part.due.values(), default=None)
+        return Loaded(part.watermark, values, next_due, counts, open_of)
 
     def due(self, task: int, before: datetime, limit: int) -> list[bytes]:
         """See StateStore."""

@@ -52,6 +52,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("defaults.uncertainties_required_below", 1.5, "less than or equal to 1"),
     ("rules.0.audit_sample", float("nan"), "finite"),
     ("unsigned_requests", "sometimes", "refuse"),
+    ("defaults.open_max", 0, "greater than or equal to 1"),
+    ("defaults.open_max_per_agent", True, "integer"),
+    ("rules.0.open_max", 5, "open_max"),
 ]
 
 
