@@ -112,7 +112,7 @@ def _bound_args(
 
 
 def _texts(claims: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    found = claims.get(name)
+    found = claims.get(name, [])
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
         raise GrantInvalid(f"the grant's {name} is no list of texts")
     return tuple(found)
