@@ -31,6 +31,7 @@ from consumers.queue_rows import LISTS
 
 TIMEOUT_S: Final = 2.0
 _MAC_BYTES: Final = 16
+_NUMBER_DIGITS_MAX: Final = 15
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
 
@@ -54,12 +55,18 @@ local counts = {{}}
 for i = {_TAGS_FROM}, #KEYS do counts[i - {_TAGS_FROM - 1}] = redis.call('SCARD', KEYS[i]) end
 return {{redis.call('GET', KEYS[1]), next[2] or false, values, counts, open}}
 """
-# A tenant's id has no "/", so "tenant" and "tenant/agent" are never the same name.
+# A tenant's id has no "/", so "tenant" and "tenant/agent" are never the same name. No HINCRBY: it
+# would fail at what somebody else wrote there, with half of the changes made.
 _WRITE: Final = f"""
 local function count(opener, by)
   local tenant = string.match(opener, '^[^/]*')
   for _, name in ipairs({{tenant, opener}}) do
-    if redis.call('HINCRBY', KEYS[8], name, by) <= 0 then redis.call('HDEL', KEYS[8], name) end
+    local open = (tonumber(redis.call('HGET', KEYS[8], name) or 0) or 0) + by
+    if open > 0 then
+      redis.call('HSET', KEYS[8], name, open)
+    else
+      redis.call('HDEL', KEYS[8], name)
+    end
   end
 end
 local function write(first)
@@ -195,7 +202,7 @@ class RedisStore:
             if value is not None
         }
         next_due = _instant(due) if due is not None else None
-        numbers = [int(number or 0) for number in there]
+        numbers = [_number(number) for number in there]
         open_of = dict(zip(openers, zip(numbers[::2], numbers[1::2], strict=True), strict=True))
         tagged = dict(zip(TAGS, counts, strict=True))
         return Loaded(_watermark(raw), found, next_due, tagged, open_of)
@@ -282,6 +289,14 @@ class RedisStore:
 def redis_key(prefix: str, task: int, part: str) -> str:
     """The name of one of PARTS; all of a task share a hash tag."""
     return f"{{{prefix}p{task}}}:{part}"
+
+
+def _number(raw: bytes | None) -> int:
+    if raw is None:
+        return 0
+    if not raw.isdigit() or len(raw) > _NUMBER_DIGITS_MAX:
+        raise StoreCorrupt("a number in Redis was not written by a worker")
+    return int(raw)
 
 
 def _name(opener: Opener) -> str:

@@ -15,7 +15,7 @@ from consumers.control.ports import (
     Watermark,
     WatermarkMismatch,
 )
-from consumers.control.store import RedisStore
+from consumers.control.store import RedisStore, redis_key
 from deploy.dev_stack.local import redis_in
 from tests.examples import NOW, at
 from tests.fakes.memory_store import MemoryStore
@@ -234,6 +234,25 @@ def test_a_value_that_no_worker_wrote_is_not_believed(redis_url: str) -> None:
 
     ours.close()
     theirs.close()
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("junk", ["many", "-1", "1.5", "9" * 16, ""])
+def test_a_count_that_no_worker_wrote_is_no_count(redis_url: str, junk: str) -> None:
+    """It neither stops the next step nor is it believed: the store is restored."""
+    opener = ("acme", "agent:1")
+    store = RedisStore(redis_url, prefix="count.", mac_key=b"k" * 32)
+    started(store)
+    store._redis.hset(redis_key("count.", 0, "open"), "acme", junk)
+
+    with pytest.raises(StoreCorrupt):
+        store.load(0, [], [opener])
+    store.apply(0, ZERO, ONE, {b"a": Stored(b"1", opener=opener)})
+    started(store)
+
+    found = store.load(0, [], [opener]).open_of
+    store.close()
+    assert found == {opener: (0, 0)}
 
 
 @pytest.mark.kafka
