@@ -56,7 +56,8 @@ def _walk(schema: Any, named: dict[str, Walk], depth: int) -> Walk:
     raise ValueError(f"no records with {kind} here")
 
 
-def _read_long(data: bytes, at: int) -> tuple[int, int]:
+def read_long(data: bytes, at: int) -> tuple[int, int]:
+    """An Avro long and where it ends. Raises ValueError."""
     value = shift = 0
     for index in range(at, min(at + _LONG_BYTES_MAX, len(data))):
         byte = data[index]
@@ -70,7 +71,7 @@ def _read_long(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _long(data: bytes, at: int) -> int:
-    return _read_long(data, at)[1]
+    return read_long(data, at)[1]
 
 
 def _null(data: bytes, at: int) -> int:
@@ -90,7 +91,7 @@ def _double(data: bytes, at: int) -> int:
 
 
 def _bytes(data: bytes, at: int) -> int:
-    length, at = _read_long(data, at)
+    length, at = read_long(data, at)
     if not 0 <= length <= len(data) - at:
         raise ValueError("a length is negative or runs past the end")
     return at + length
@@ -117,7 +118,7 @@ def _sequence(parts: list[Walk]) -> Walk:
 
 def _union(branches: list[Walk]) -> Walk:
     def walk(data: bytes, at: int) -> int:
-        index, at = _read_long(data, at)
+        index, at = read_long(data, at)
         if not 0 <= index < len(branches):
             raise ValueError("a union index is out of range")
         return branches[index](data, at)
@@ -128,12 +129,12 @@ def _union(branches: list[Walk]) -> Walk:
 def _blocks(item: Walk) -> Walk:
     def walk(data: bytes, at: int) -> int:
         while True:
-            count, at = _read_long(data, at)
+            count, at = read_long(data, at)
             if count == 0:
                 return at
             block_end = None
             if count < 0:
-                size, at = _read_long(data, at)
+                size, at = read_long(data, at)
                 count, block_end = -count, at + size
             # Each item of our schemas takes at least a byte.
             if count > len(data) - at:

@@ -225,7 +225,7 @@ def _through(broker: Broker, task: Task, start: int, cover: Cover) -> Generator[
                     )
             if not cover.covered <= entry.seq < task.seq:
                 continue  # behind the head: another owner is at work, who will show soon
-            _check(entry, cover)
+            _check(entry, record.value or b"", cover)
             cover = cover.grown(record.value or b"", entry.hash, entry.context.handled_at)
         yield
     if not met:
@@ -236,9 +236,9 @@ def _through(broker: Broker, task: Task, start: int, cover: Cover) -> Generator[
     return cover
 
 
-def _check(entry: JournalEntry, cover: Cover) -> None:
+def _check(entry: JournalEntry, raw: bytes, cover: Cover) -> None:
     try:
-        verify_link(entry, seq=cover.tree.size, prev_hash=cover.head_hash or cover.genesis)
+        verify_link(entry, raw, seq=cover.tree.size, prev_hash=cover.head_hash or cover.genesis)
     except BrokenChain as error:
         raise TaskFenced(f"{error}; {_MEND}") from None
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from consumers.control.checkpoints import Checkpoints
 from consumers.control.outputs import SEQ
@@ -102,15 +102,22 @@ def take_over(
     return TakenOver(ready, warnings, restored, fault)
 
 
-def _tail(broker: Broker, place: Place) -> Generator[None, None, list[JournalEntry]]:
+class Kept(NamedTuple):
+    """A journal entry and the bytes it was read from."""
+
+    entry: JournalEntry
+    raw: bytes
+
+
+def _tail(broker: Broker, place: Place) -> Generator[None, None, list[Kept]]:
     """The last entries of the journal, at least one if there is any."""
     end, first = broker.ends([place])[place], broker.first_offsets([place])[place]
     window = _WINDOW
     while True:
         start = max(first, end - window)
-        found: list[JournalEntry] = []
+        found: list[Kept] = []
         for portion in broker.read(place, start, end):
-            found += [_entry(record) for record in portion]
+            found += [Kept(_entry(record), record.value or b"") for record in portion]
             yield
         if found or start == first:
             return found
@@ -127,18 +134,19 @@ def _entry(record: InputRecord) -> JournalEntry:
         ) from None
 
 
-def _task_of(partition: int, tail: list[JournalEntry], cluster_id: str, journal_id: str) -> Task:
+def _task_of(partition: int, tail: list[Kept], cluster_id: str, journal_id: str) -> Task:
     start = genesis(cluster_id, journal_id, partition)
     if not tail:
         return Task(partition, journal_id, 0, start)
-    before = tail[0].prev_hash if tail[0].seq else start
-    for number, entry in enumerate(tail):
+    first = tail[0].entry
+    before = first.prev_hash if first.seq else start
+    for number, (entry, raw) in enumerate(tail):
         try:
-            verify_link(entry, seq=tail[0].seq + number, prev_hash=before)
+            verify_link(entry, raw, seq=first.seq + number, prev_hash=before)
         except BrokenChain as error:
             raise TaskFenced(f"{error}; run: countersign audit verify") from None
         before = entry.hash
-    head = tail[-1]
+    head = tail[-1].entry
     if head.rules_version > RULES_VERSION:
         raise TaskFenced(
             f"the journal was written by newer rules ({head.rules_version}, here {RULES_VERSION}); "
@@ -196,12 +204,12 @@ def _since(broker: Broker, place: Place, seq: int) -> Generator[None, None, list
         window *= _WIDER
 
 
-def _fault(tail: list[JournalEntry], task: Task, store: StateStore) -> str | None:
+def _fault(tail: list[Kept], task: Task, store: StateStore) -> str | None:
     """The last states must be what the journal says they are: somebody else's writing in the store
     shows here, and once it is filled anew, a torn transaction."""
     last = {
         entry.input.key: entry
-        for entry in tail
+        for entry, _ in tail
         if entry.verdict in _JUDGED and entry.input.key is not None
     }
     try:

@@ -11,6 +11,7 @@ import redis
 
 from core.journal import verify_link
 from deploy.dev_stack.local_redis import LocalRedis
+from schemas.codec import encode
 from schemas.events import CommandRefused, HumanDecisionEvent, InterruptStatusChanged, ToolGateEvent
 from schemas.journal import JournalEntry
 from tests import examples as e
@@ -70,5 +71,5 @@ def test_nothing_is_lost_or_doubled_while_workers_die(
         for chain in entries.values():
             before = chain[0].prev_hash
             for seq, entry in enumerate(chain):
-                verify_link(entry, seq=seq, prev_hash=before)
+                verify_link(entry, encode(entry), seq=seq, prev_hash=before)
                 before = entry.hash

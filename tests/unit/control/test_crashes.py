@@ -10,6 +10,7 @@ import pytest
 from consumers.control.loop import Worker
 from consumers.control.ports import ProducerLost, StepAborted, Unavailable
 from core.journal import genesis, verify_link
+from schemas.codec import encode
 from schemas.events import ReviewTaskEvent, ToolGateEvent
 from tests import examples as e
 from tests.unit.control.world import World, settle
@@ -86,7 +87,7 @@ def assert_sound(world: World) -> None:
     for partition in range(world.cluster.partitions):
         before = genesis("cluster-1", world.cluster.journal_id, partition)
         for seq, entry in enumerate(world.journal(partition)):
-            verify_link(entry, seq=seq, prev_hash=before)
+            verify_link(entry, encode(entry), seq=seq, prev_hash=before)
             before = entry.hash
             if seq == len(world.journal(partition)) - 1:
                 for topic, offset in entry.next_offsets.items():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from core.journal import BrokenChain, entry_hash, genesis, seal, verify_link
+from schemas.avro_schema import AVRO_DIR, HISTORY_DIR
+from schemas.codec import encode
 from schemas.journal import JournalEntry
 from tests import examples as e
 
@@ -24,7 +27,7 @@ def _chain(length: int) -> list[JournalEntry]:
 def _verify(entries: list[JournalEntry]) -> None:
     head = GENESIS
     for seq, entry in enumerate(entries):
-        verify_link(entry, seq=seq, prev_hash=head)
+        verify_link(entry, encode(entry), seq=seq, prev_hash=head)
         head = entry.hash
 
 
@@ -106,4 +109,35 @@ def test_the_hash_does_not_depend_on_itself() -> None:
     """The hash is taken with its own field empty, so that it can be computed again."""
     entry = _chain(1)[0]
 
-    assert entry.hash == entry_hash(entry) == entry_hash(entry.model_copy(update={"hash": ""}))
+    with_it, without = encode(entry), encode(entry.model_copy(update={"hash": ""}))
+    assert entry.hash == entry_hash(with_it, GENESIS) == entry_hash(without, GENESIS)
+
+
+def test_an_entry_of_another_release_verifies_by_its_own_bytes() -> None:
+    """Its schema has fewer or more fields behind the first four: the hash is over what was written,
+    not over what today's schema would write."""
+    raw = bytearray(encode(e.a_journal_entry(partition=3, seq=0, prev_hash=GENESIS, hash="")))
+    raw[2:10] = b"otherone"
+    raw += b"a field of a later release"
+    own = entry_hash(bytes(raw), GENESIS)
+    entry = e.a_journal_entry(partition=3, seq=0, prev_hash=GENESIS, hash=own)
+
+    verify_link(entry, bytes(raw), seq=0, prev_hash=GENESIS)
+
+
+def test_the_fields_before_the_hash_are_the_same_in_every_release() -> None:
+    """Where the hash is cut out of the bytes hangs on their order and types."""
+    files = [AVRO_DIR / "JournalEntry.avsc", *HISTORY_DIR.glob("*/JournalEntry.avsc")]
+    heads = [json.loads(path.read_text(encoding="utf-8"))["fields"][:4] for path in files]
+
+    assert [
+        [("partition", "long"), ("seq", "long"), ("prev_hash", "string"), ("hash", "string")]
+    ] * len(files) == [[(field["name"], field["type"]) for field in head] for head in heads]
+
+
+def test_bytes_that_end_before_the_hash_are_found() -> None:
+    """A cut-off entry is a broken chain, not an error of another kind."""
+    entry = _chain(1)[0]
+
+    with pytest.raises(BrokenChain, match="cut off"):
+        verify_link(entry, encode(entry)[:14], seq=0, prev_hash=GENESIS)
