@@ -31,6 +31,7 @@ class ExecutorKeys:
             self.executor.executor_id,
             self.executor.key,
             self.grant_keys.current,
+            sealing=settings.sealing(),
         )
 
 

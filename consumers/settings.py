@@ -20,6 +20,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from core.limits import PARK_TTL_MAX
 from core.policy import duration_s
 from producers.connection import KafkaConfig
+from producers.sealed_records import Sealing
+from producers.subject_keys import subject_keys
 from schemas.codec import OutputFormat
 
 PREFIX: Final = "COUNTERSIGN_"
@@ -86,6 +88,7 @@ class Settings(BaseSettings):
     grant_key: Path | None = None
     grant_trusted_keys: str | None = None
     executor_key: Path | None = None
+    subject_keys: SecretStr | None = None
     balancer_key: Path | None = None
     balancer_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@-]{1,128}$")] = "svc:balancer"
     smtp_url: SecretStr = SecretStr("smtp://127.0.0.1:25")
@@ -148,6 +151,16 @@ class Settings(BaseSettings):
             output=self.output_format,
             registry=registry,
         )
+
+    def sealing(self) -> Sealing | None:
+        """How personal texts are sealed and opened; None: they are not. Raises SettingsError."""
+        if self.subject_keys is None:
+            return None
+        location = self.subject_keys.get_secret_value()
+        try:
+            return Sealing(subject_keys(location, prefix=self.topic_prefix))
+        except ValueError as error:
+            raise SettingsError(f"{PREFIX}SUBJECT_KEYS: {error}") from None
 
     def admin_config(self) -> dict[str, Any]:
         """librdkafka keys for administration and plain reading."""
@@ -250,6 +263,11 @@ def _inconsistent(settings: Settings) -> list[str]:
                 in ("redis", "rediss", "unix")
             ),
             "must be redis://host:port/db (or rediss://, unix://)",
+        ),
+        (
+            "SUBJECT_KEYS",
+            lambda: settings.subject_keys is None or settings.subject_keys != settings.redis_url,
+            "is the Redis of COUNTERSIGN_REDIS_URL, which may be emptied; name one that is kept",
         ),
         (
             "SMTP_URL",

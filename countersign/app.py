@@ -14,6 +14,7 @@ from countersign.commands import (
     demo,
     dev,
     doctor,
+    erasing,
     exceptions,
     init,
     interrupts,
@@ -77,6 +78,7 @@ app.add_typer(interrupts.top)
 app.add_typer(services.app)
 app.add_typer(doctor.app)
 # Looking afterwards.
+erasing.register(audit.app)
 app.add_typer(audit.app, name="audit")
 app.add_typer(reconcile.app)
 app.add_typer(reading.app)

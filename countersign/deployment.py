@@ -13,6 +13,7 @@ from consumers.trusting import trust_of
 from core.jwk import KeySetError, TrustedKeys
 from countersign.failure import UsageWrong
 from producers.connection import KafkaConfig
+from producers.sealed_records import Sealing, readable
 from producers.trusted_keys import trusted_keys
 
 
@@ -33,9 +34,18 @@ class Deployment:
         """Adds the deployment's prefix to a topic's name."""
         return self.kafka.topic
 
+    @property
+    def sealing(self) -> Sealing | None:
+        """How personal texts are sealed and opened; None: they are not."""
+        return self.settings.sealing()
+
     def queue(self) -> Queue:
         """The control points."""
         return Queue(self.config, self.named)
+
+    def readable(self, form: Any, tenant_id: str) -> Any:
+        """JSON for people, its sealed texts as what they say or why that cannot be read."""
+        return readable(form, tenant_id, self.sealing)
 
     def directories(self) -> DirectoryLog:
         """Policies and people, as the worker believes them where the trusted keys are set."""

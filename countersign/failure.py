@@ -24,6 +24,7 @@ from producers.agent import RequestRefused
 from producers.answers import DeadLettered
 from producers.connection import BrokerUnreachable, NotAllowed, unreachable
 from producers.keys import KeyFileError
+from producers.sealing import NotSealed
 from producers.trusted_keys import KeysUnavailable
 from schemas.codec import RegistryUnavailable, Undecodable
 
@@ -78,7 +79,7 @@ def understood(error: Exception) -> CommandFailed | None:
             return error
         case SettingsError():
             return UsageWrong(*error.lines)
-        case KeyFileError() | KeySetError() | KeysUnavailable():
+        case KeyFileError() | KeySetError() | KeysUnavailable() | NotSealed():
             return UsageWrong(str(error))
         case NothingDecided():
             return NoOutcome(f"{error}; nothing is known yet, and nothing is assumed")

@@ -28,6 +28,7 @@ from countersign.output import JsonFlag, emit, note, say
 from producers.agent import NoOutcome as NothingAnswered
 from producers.keys import read_key
 from producers.reviewer import ReviewerClient, Terms
+from producers.sealed_records import subject_named
 from schemas.canonical import record_json
 from schemas.codec import Undecodable, decode
 from schemas.events import CommandRefused, HumanDecisionEvent, ReviewTaskEvent
@@ -92,7 +93,7 @@ class Sending:
         self, where: Deployment, client: ReviewerClient, some_id: str, terms: Terms, tenant: str
     ) -> None:
         self.client = client
-        self.terms = terms
+        self._terms = terms
         self._where = where
         self._some_id = some_id
         self._tenant = tenant
@@ -104,6 +105,13 @@ class Sending:
             return self._where.queue().find(self._tenant, self._some_id)
         except UnknownControlPoint:
             return None
+
+    @property
+    def terms(self) -> Terms:
+        """The terms; where texts are sealed with whom the package is about, once that is known."""
+        if self._where.sealing is None or self.state is None or self.state.accepted is None:
+            return self._terms
+        return {**self._terms, "subject": subject_named(self.state.accepted.request.package)}
 
     @property
     def package_id(self) -> str:
@@ -162,7 +170,11 @@ def _run(common: _Shared, send: Callable[[Sending], Answer]) -> None:
     where = deployment()
     key = read_key(common.key) if common.key else None
     client = ReviewerClient(
-        where.kafka, reviewer_id=common.reviewer, tenant_id=common.tenant, key=key
+        where.kafka,
+        reviewer_id=common.reviewer,
+        tenant_id=common.tenant,
+        key=key,
+        sealing=where.sealing,
     )
     terms = Terms(
         version=common.version,
@@ -182,7 +194,8 @@ def _run(common: _Shared, send: Callable[[Sending], Answer]) -> None:
     if isinstance(answer, CommandRefused) and answer.code == "DUPLICATE_COMMAND":
         note(answer.message)
         answer = _first_answer(where, answer) or answer
-    emit(record_json(answer), as_json=common.as_json, text=lambda: say(_told(answer)))
+    form = where.readable(record_json(answer), common.tenant)
+    emit(form, as_json=common.as_json, text=lambda: say(_told(answer)))
     if isinstance(answer, CommandRefused):
         raise typer.Exit(NO)
 

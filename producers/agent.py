@@ -11,6 +11,7 @@ from producers.connection import KafkaConfig
 from producers.drafting import new_request
 from producers.keys import SigningKey
 from producers.publisher import Identity, Publisher
+from producers.sealed_records import Sealing
 from schemas.events import CommandRefused, InterruptStatusChanged, ToolGateEvent
 from schemas.requests import InterruptCancelled, InterruptRequested
 from schemas.topics import record_key
@@ -74,13 +75,21 @@ class AgentClient:
     """Asks in the name of one agent of one tenant. Not for several threads at once."""
 
     def __init__(
-        self, config: KafkaConfig, *, agent_id: str, tenant_id: str, key: SigningKey | None
+        self,
+        config: KafkaConfig,
+        *,
+        agent_id: str,
+        tenant_id: str,
+        key: SigningKey | None,
+        sealing: Sealing | None = None,
     ) -> None:
-        """key None: unsigned, where the policy allows it."""
+        """key None: unsigned, where the policy allows it. sealing: personal texts are sealed, such
+        as by `load().sealing()`."""
         self._config = config
         self._agent_id = agent_id
         self._tenant_id = tenant_id
         self._identity = Identity(key, agent_id) if key else None
+        self._sealing = sealing
 
     def request(self, *, timeout_s: float = ANSWER_WITHIN_S, **what: Any) -> Asked:
         """Asks with the fields of `producers.drafting.new_request`; see `submit` for the rest."""
@@ -91,8 +100,11 @@ class AgentClient:
         """Publishes a complete request and waits until it is open.
 
         The same request again does no harm. Raises RequestRefused, NoOutcome (its `retry_with` is
-        the interrupt id), DeadLettered, BrokerUnreachable, NotAllowed.
+        the interrupt id), DeadLettered, BrokerUnreachable, NotAllowed; where texts are sealed also
+        NotSealed, KeysUnavailable, and then nothing was published.
         """
+        if self._sealing is not None:
+            request = self._sealing.request(request)
         interrupt_id, package_id = request.interrupt_id, request.package.decision_package_id
 
         def pick(answer: Answer) -> InterruptStatusChanged | CommandRefused | None:
@@ -157,9 +169,12 @@ class AgentClient:
         *,
         reason: str,
         decision_package_id: str | None = None,
+        subject: str | None = None,
         timeout_s: float = ANSWER_WITHIN_S,
     ) -> InterruptStatusChanged | ToolGateEvent:
         """Takes a request back. Raises RequestRefused (too late, not yours), NoOutcome.
+
+        subject: whom the package is about, as `type:id`; asked for where texts are sealed.
 
         An open interrupt ends `cancelled`. A decided one keeps its status; its grant, if nobody
         has taken it, is revoked, and that gate event is the answer.
@@ -174,6 +189,8 @@ class AgentClient:
             reason=reason,
             requested_by=self._agent_id,
         )
+        if self._sealing is not None:
+            cancelled = self._sealing.cancellation(cancelled, subject)
 
         def pick(answer: Answer) -> InterruptStatusChanged | ToolGateEvent | CommandRefused | None:
             match answer.record:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final, Literal, TypeVar
 from uuid import uuid4
 
@@ -16,11 +17,20 @@ from pydantic import ValidationError
 
 from core.jwk import TrustedKeys
 from producers.answers import DEAD_LETTER, Answer, AnswerReader, NoAnswer
-from producers.attempt import BROKER_SKEW_MAX, Attempt, outcome_of, stable_attempt_id
+from producers.attempt import (
+    BROKER_SKEW_MAX,
+    DETAIL_CHARS_MAX,
+    Attempt,
+    outcome_of,
+    stable_attempt_id,
+)
 from producers.connection import BrokerUnreachable, KafkaConfig, NotAllowed
 from producers.grants import GrantEnded, GrantInvalid, VerifiedGrant, verify_grant
 from producers.keys import SigningKey
 from producers.publisher import Identity, Publisher
+from producers.sealed_records import Sealing, opened_args
+from producers.sealing import NotSealed, Subject, Unsealable
+from producers.trusted_keys import KeysUnavailable
 from schemas.events import CommandRefused, ToolGateEvent
 from schemas.execution import (
     OutcomeReported,
@@ -49,6 +59,8 @@ class Permit:
     grant: VerifiedGrant
     attempt: Attempt
     execute_by: datetime | None
+    subject: Subject | None = None
+    """Whom the arguments are about, if they were sealed; `args` is what they say."""
 
     @property
     def attempt_id(self) -> str:
@@ -58,7 +70,7 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """Do not act. code: of the refusal, or GRANT_INVALID, GRANT_EXPIRED, NO_ANSWER.
+    """Do not act. code: of the refusal, or GRANT_INVALID, GRANT_EXPIRED, NO_ANSWER, SEALED.
 
     on_record: the refusal stands in the log; otherwise put it there with `ExecutorGuard.denied`.
     taken: the attempt holds the grant, too late. Whoever knows that it did nothing reports
@@ -99,6 +111,7 @@ class ExecutorGuard:
     """Takes grants for one executor. Not for several threads at once.
 
     keys: where the grant keys come from, asked at each take, such as `trusted_keys(path).current`.
+    sealing: opens arguments that were sealed, and seals what receipts say of them.
     """
 
     config: KafkaConfig
@@ -106,6 +119,7 @@ class ExecutorGuard:
     key: SigningKey | None
     keys: Callable[[], TrustedKeys]
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    sealing: Sealing | None = None
 
     def take(
         self,
@@ -128,6 +142,10 @@ class ExecutorGuard:
         except GrantInvalid as error:
             code = "GRANT_EXPIRED" if isinstance(error, GrantEnded) else "GRANT_INVALID"
             return Denied(code, str(error), attempt.attempt_id)
+        try:  # who could not act must not take: somebody who can may
+            opened_args(grant.args, gate.tenant_id, self.sealing)
+        except Unsealable as error:
+            return Denied("SEALED", f"the arguments: {error}", attempt.attempt_id)
 
         def pick(answer: Answer) -> ToolGateEvent | CommandRefused | None:
             match answer.record:
@@ -151,7 +169,13 @@ class ExecutorGuard:
                 found = next(found for answer in answers if (found := pick(answer)) is not None)
             except NoAnswer as error:
                 return Denied("NO_ANSWER", f"{error}; do not act", attempt.attempt_id)
-        answer = self._permit(found, grant, attempt)
+        try:
+            answer = self._permit(found, grant, attempt)
+        except KeysUnavailable:
+            if attempt_id is not None:
+                raise  # the same attempt finds its take again
+            why = "the keys of subjects are out of reach"
+            answer = Denied("SEALED", why, attempt.attempt_id, on_record=True, taken=True)
         if isinstance(answer, Denied) and answer.taken and attempt_id is None:
             self.report(attempt.failed(self.clock(), answer.why))  # new here: it did nothing
         return answer
@@ -190,7 +214,9 @@ class ExecutorGuard:
             raise
         try:
             act.receipt = permit.attempt.executed(
-                self.clock(), result_digest=act.result_digest, detail=act.detail
+                self.clock(),
+                result_digest=act.result_digest,
+                detail=self._words(permit, act.detail),
             )
         except ValidationError:  # of its words; that it was done is true without them
             act.receipt = permit.attempt.executed(self.clock())
@@ -201,17 +227,18 @@ class ExecutorGuard:
         self, permit: Permit, *, result_digest: str | None = None, detail: str | None = None
     ) -> ToolExecuted:
         """Reports that it was done. Receipts raise BrokerUnreachable: report again, same id."""
+        said = self._words(permit, detail)
         return self.report(
-            permit.attempt.executed(self.clock(), result_digest=result_digest, detail=detail)
+            permit.attempt.executed(self.clock(), result_digest=result_digest, detail=said)
         )
 
     def failed(self, permit: Permit, *, detail: str) -> ToolFailed:
         """Reports that it is known not to have happened."""
-        return self.report(permit.attempt.failed(self.clock(), detail))
+        return self.report(permit.attempt.failed(self.clock(), self._said(permit, detail)))
 
     def in_doubt(self, permit: Permit, *, detail: str) -> ToolInDoubt:
         """Reports that nobody knows whether it happened; a human is asked, nothing is retried."""
-        return self.report(permit.attempt.in_doubt(self.clock(), detail))
+        return self.report(permit.attempt.in_doubt(self.clock(), self._said(permit, detail)))
 
     def report_outcome(
         self,
@@ -244,6 +271,19 @@ class ExecutorGuard:
             out.publish(receipt, identity=self._identity, record_id=receipt.event_id)
         return receipt
 
+    def _words(self, permit: Permit, words: str | None) -> str | None:
+        return None if words is None else self._said(permit, words)
+
+    def _said(self, permit: Permit, words: str) -> str:
+        """Words as they go on record: sealed where the arguments were, for they may repeat them."""
+        if permit.subject is None or self.sealing is None or not words.strip():
+            return words
+        place = f"{permit.attempt_id}/detail"
+        try:
+            return self.sealing.words(words, permit.subject, place, DETAIL_CHARS_MAX)
+        except (NotSealed, KeysUnavailable):  # a receipt must not fail for its words
+            return "its words could not be sealed, and are left out"
+
     @property
     def _identity(self) -> Identity | None:
         return Identity(self.key, self.executor_id) if self.key else None
@@ -259,11 +299,16 @@ class ExecutorGuard:
         if answer.execute_by is not None and self.clock() >= answer.execute_by:
             why = "the time to execute is over; do not act"
             return Denied("GRANT_EXPIRED", why, attempt.attempt_id, on_record=True, taken=True)
-        return Permit(grant.args, grant, attempt, answer.execute_by)
+        try:  # again, for it may have been erased meanwhile
+            args, subject = opened_args(grant.args, grant.gate.tenant_id, self.sealing)
+        except Unsealable as error:
+            why = f"the arguments: {error}"
+            return Denied("SEALED", why, attempt.attempt_id, on_record=True, taken=True)
+        return Permit(MappingProxyType(args), grant, attempt, answer.execute_by, subject)
 
     def _receipt_of(self, permit: Permit, error: BaseException) -> ToolFailed | ToolInDoubt:
         if isinstance(error, NotDone):
-            return permit.attempt.failed(self.clock(), str(error))
+            return permit.attempt.failed(self.clock(), self._said(permit, str(error)))
         why = f"the executor broke off: {type(error).__name__}"
         return permit.attempt.in_doubt(self.clock(), why)
 

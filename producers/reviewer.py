@@ -12,6 +12,7 @@ from producers.answers import DEAD_LETTER, Answer, AnswerReader, NoAnswer
 from producers.connection import KafkaConfig
 from producers.keys import SigningKey
 from producers.publisher import Identity, Publisher
+from producers.sealed_records import Sealing
 from schemas.commands import (
     AuditVerdictCommand,
     Command,
@@ -39,6 +40,8 @@ class Terms(TypedDict, total=False):
     """The same key never takes effect twice; a new one unless told."""
     timeout_s: float
     """How long to wait for the answer, in seconds."""
+    subject: str | None
+    """Whom the package is about, as `type:id`; asked for where texts are sealed."""
 
 
 class ReviewerClient:
@@ -47,7 +50,8 @@ class ReviewerClient:
     Each method sends one command and returns its one answer; CommandRefused is an answer and says
     what to mend. Each raises NoOutcome when no answer came in time: send it again with its
     `retry_with` as idempotency_key, for the same key never takes effect twice. Also DeadLettered,
-    BrokerUnreachable, NotAllowed, and pydantic's ValidationError for what no record can hold.
+    BrokerUnreachable, NotAllowed, and pydantic's ValidationError for what no record can hold; where
+    texts are sealed also NotSealed and KeysUnavailable, and then nothing was sent.
     """
 
     def __init__(
@@ -60,13 +64,15 @@ class ReviewerClient:
         sid: str | None = None,
         auth_time: datetime | None = None,
         amr: Sequence[str] = (),
+        sealing: Sealing | None = None,
     ) -> None:
         """sid, auth_time, amr: the reviewer's session, when its login was and how (RFC 8176), where
-        `key` is an identity gateway's."""
+        `key` is an identity gateway's. sealing: texts are sealed, such as by `load().sealing()`."""
         self._config = config
         self._reviewer_id = reviewer_id
         self._tenant_id = tenant_id
         self._identity = Identity(key, reviewer_id, sid, auth_time, tuple(amr)) if key else None
+        self._sealing = sealing
 
     def decide(
         self,
@@ -94,7 +100,7 @@ class ReviewerClient:
             on_behalf_of=on_behalf_of,
             reviewer_rationale=reviewer_rationale,
         )
-        return self.send(command, timeout_s=_timeout_s(terms))
+        return self.send(command, **_sending(terms))
 
     def override(
         self,
@@ -116,7 +122,7 @@ class ReviewerClient:
             evidence_refs=list(evidence_refs),
             override_tool_call=tool_call,
         )
-        return self.send(command, timeout_s=_timeout_s(terms))
+        return self.send(command, **_sending(terms))
 
     def revoke(
         self,
@@ -130,21 +136,21 @@ class ReviewerClient:
         command = GrantRevocationCommand(
             **self._head(decision_package_id, terms), grant_id=grant_id, reason=reason
         )
-        return self.send(command, timeout_s=_timeout_s(terms))
+        return self.send(command, **_sending(terms))
 
     def claim(
         self, decision_package_id: str, **terms: Unpack[Terms]
     ) -> ReviewTaskEvent | CommandRefused:
         """Takes the review task for a time, or renews the claim; `lease_until` says how long."""
         command = ReviewTaskCommand(**self._head(decision_package_id, terms), action="claim")
-        return self.send(command, timeout_s=_timeout_s(terms))
+        return self.send(command, **_sending(terms))
 
     def release(
         self, decision_package_id: str, **terms: Unpack[Terms]
     ) -> ReviewTaskEvent | CommandRefused:
         """Gives the review task back to the queue."""
         command = ReviewTaskCommand(**self._head(decision_package_id, terms), action="release")
-        return self.send(command, timeout_s=_timeout_s(terms))
+        return self.send(command, **_sending(terms))
 
     def assign(
         self, decision_package_id: str, assignee: str, **terms: Unpack[Terms]
@@ -153,7 +159,7 @@ class ReviewerClient:
         command = ReviewTaskCommand(
             **self._head(decision_package_id, terms), action="assign", assignee=assignee
         )
-        return self.send(command, timeout_s=_timeout_s(terms))
+        return self.send(command, **_sending(terms))
 
     def comment(
         self,
@@ -167,7 +173,7 @@ class ReviewerClient:
         command = ReviewTaskCommand(
             **self._head(decision_package_id, terms), action="comment", comment=comment, kind=kind
         )
-        return self.send(command, timeout_s=_timeout_s(terms))
+        return self.send(command, **_sending(terms))
 
     def present(
         self,
@@ -182,7 +188,7 @@ class ReviewerClient:
             action="present",
             presented_digest=presented_digest,
         )
-        return self.send(command, timeout_s=_timeout_s(terms))
+        return self.send(command, **_sending(terms))
 
     def recuse(
         self, decision_package_id: str, *, comment: str | None = None, **terms: Unpack[Terms]
@@ -191,7 +197,7 @@ class ReviewerClient:
         command = ReviewTaskCommand(
             **self._head(decision_package_id, terms), action="recuse", comment=comment
         )
-        return self.send(command, timeout_s=_timeout_s(terms))
+        return self.send(command, **_sending(terms))
 
     def audit_verdict(
         self, decision_package_id: str, verdict: Verdict, *, comment: str, **terms: Unpack[Terms]
@@ -200,7 +206,7 @@ class ReviewerClient:
         command = AuditVerdictCommand(
             **self._head(decision_package_id, terms), verdict=verdict, comment=comment
         )
-        return self.send(command, timeout_s=_timeout_s(terms))
+        return self.send(command, **_sending(terms))
 
     def grant_exception(
         self,
@@ -227,7 +233,7 @@ class ReviewerClient:
             applies_to=applies_to,
             expires_at=expires_at,
         )
-        return self.send(command, timeout_s=_timeout_s(terms))
+        return self.send(command, **_sending(terms))
 
     def revoke_exception(
         self,
@@ -248,11 +254,15 @@ class ReviewerClient:
             requested_exception=requested_exception,
             justification=justification,
         )
-        return self.send(command, timeout_s=_timeout_s(terms))
+        return self.send(command, **_sending(terms))
 
     @overload
     def send(
-        self, command: ReviewTaskCommand, *, timeout_s: float = ANSWER_WITHIN_S
+        self,
+        command: ReviewTaskCommand,
+        *,
+        timeout_s: float = ANSWER_WITHIN_S,
+        subject: str | None = None,
     ) -> ReviewTaskEvent | CommandRefused: ...
 
     @overload
@@ -265,12 +275,19 @@ class ReviewerClient:
         | PolicyExceptionCommand,
         *,
         timeout_s: float = ANSWER_WITHIN_S,
+        subject: str | None = None,
     ) -> HumanDecisionEvent | CommandRefused: ...
 
     def send(
-        self, command: Command, *, timeout_s: float = ANSWER_WITHIN_S
+        self,
+        command: Command,
+        *,
+        timeout_s: float = ANSWER_WITHIN_S,
+        subject: str | None = None,
     ) -> HumanDecisionEvent | ReviewTaskEvent | CommandRefused:
-        """Any signed command, and its one answer."""
+        """Any signed command, and its one answer. subject: see Terms."""
+        if self._sealing is not None:
+            command = self._sealing.command(command, subject)
         command_id = command.command_id
         recorded = ReviewTaskEvent if isinstance(command, ReviewTaskCommand) else HumanDecisionEvent
 
@@ -305,5 +322,13 @@ class ReviewerClient:
         }
 
 
-def _timeout_s(terms: Terms) -> float:
-    return terms.get("timeout_s", ANSWER_WITHIN_S)
+class _HowSent(TypedDict):
+    timeout_s: float
+    subject: str | None
+
+
+def _sending(terms: Terms) -> _HowSent:
+    return {
+        "timeout_s": terms.get("timeout_s", ANSWER_WITHIN_S),
+        "subject": terms.get("subject"),
+    }

@@ -151,6 +151,11 @@ def ripened(job: Job, now: datetime) -> Job:
     return job
 
 
+def not_to_be_sent(job: Job, why: str) -> Job:
+    """A notice that must not be sent any more has failed, before anything was sent of it."""
+    return _reporting(job, Report("failed", why, why)) if job.phase is Phase.READY else job
+
+
 def due(job: Job, now: datetime) -> Action | None:
     """What is to be done with the job now, if anything."""
     if job.not_before is not None and now < job.not_before:

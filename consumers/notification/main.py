@@ -32,6 +32,7 @@ from consumers.reading import TopicMissing, partitions_of
 from consumers.settings import Settings, SettingsError
 from producers.connection import unreachable
 from producers.executor import Executor
+from producers.sealed_records import Sealing
 
 TURN_S: Final = 0.1
 """How long a turn waits for Kafka; also how long the outcome of a mail may lie unread."""
@@ -62,6 +63,7 @@ class Checked:
     keys: ExecutorKeys
     smtp: SmtpServer
     sender: Address
+    sealing: Sealing | None
 
 
 Connect = Callable[[Settings, Executor], ClosableLog]
@@ -108,6 +110,7 @@ def run(
                     jitter=random.random,
                     health=health,
                     metrics=Metrics(registry),
+                    sealing=found.sealing,
                 )
             )
             while not stop.is_set():
@@ -130,9 +133,10 @@ def check_settings(settings: Settings) -> Checked:
     keys = collected(wrong, lambda: executor_keys(settings))
     smtp = collected(wrong, lambda: _smtp(settings))
     sender = collected(wrong, lambda: _sender(settings))
+    sealing = collected(wrong, settings.sealing)
     if wrong or not (keys and smtp and sender):
         raise SettingsError(*wrong)
-    return Checked(keys, smtp, sender)
+    return Checked(keys, smtp, sender, sealing)
 
 
 def _smtp(settings: Settings) -> SmtpServer:

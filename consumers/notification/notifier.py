@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from consumers.logs import logger
-from consumers.notification.check import check
+from consumers.notification.check import check, unreadable
 from consumers.notification.facts import Asked, Event, HandedOver, Looked, Reported, Unpublished
-from consumers.notification.job import BEFORE, Action, Job, Mark, Phase, advance, due, ripened
+from consumers.notification.job import (
+    BACKOFF_FIRST,
+    BEFORE,
+    Action,
+    Job,
+    Mark,
+    Phase,
+    advance,
+    due,
+    not_to_be_sent,
+    ripened,
+)
 from consumers.notification.mailer import Mail, Outcome, Sent, TemporaryFailure
 from consumers.notification.notice import as_message
 from consumers.notification.partitions import Partitions, about
@@ -109,6 +121,8 @@ class Notifier:
                     self._look(job)
                 elif (ripe := ripened(job, now)) is not job:
                     self._partitions.put(ripe)
+                elif action is Action.SEND:
+                    self._still_readable(job)
 
     def _check(self, job: Job) -> None:
         s = self._s
@@ -117,8 +131,25 @@ class Notifier:
         except KeysUnavailable as error:
             return s.unavailable(Unavailable("grant keys", str(error)))
         s.health.ready("grant keys")
-        event = check(job, keys=keys, sender=s.sender, now=s.clock())
+        try:
+            event = check(job, keys=keys, sender=s.sender, now=s.clock(), sealing=s.sealing)
+        except KeysUnavailable as error:
+            return s.unavailable(Unavailable("subject keys", str(error)))
+        s.health.ready("subject keys")
         self._partitions.put(ripened(advance(job, event, now=s.clock()), s.clock()))
+
+    def _still_readable(self, job: Job) -> None:
+        """A notice whose words were erased since it was checked is not sent."""
+        s = self._s
+        try:
+            why = unreadable(job, s.sealing)
+        except KeysUnavailable as error:
+            # It waits for the store as for the mail server: until `execute_by`.
+            s.unavailable(Unavailable("subject keys", str(error)))
+            return self._partitions.put(replace(job, not_before=s.clock() + BACKOFF_FIRST))
+        s.health.ready("subject keys")
+        if why is not None:
+            self._partitions.put(not_to_be_sent(job, why))
 
     def _look(self, job: Job) -> None:
         try:

@@ -14,11 +14,15 @@ from consumers.notification.metrics import Metrics
 from consumers.notification.ports import Log, Outbox, Unavailable
 from core.jwk import TrustedKeys
 from producers.executor import Executor
+from producers.sealed_records import Sealing
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """clock: aware instants. jitter: 0 to 1, by chance. grant_keys raises KeysUnavailable."""
+    """clock: aware instants. jitter: 0 to 1, by chance. grant_keys raises KeysUnavailable.
+
+    sealing: opens arguments that were sealed.
+    """
 
     log: Log
     outbox: Outbox
@@ -30,6 +34,7 @@ class Surroundings:
     jitter: Callable[[], float]
     health: Health
     metrics: Metrics
+    sealing: Sealing | None = None
 
     def unavailable(self, error: Unavailable, *, hinders: str | None = None) -> None:
         """Notes what cannot be done now, and logs it when it is news. hinders: the part named."""

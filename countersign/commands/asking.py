@@ -30,6 +30,7 @@ from countersign.output import JsonFlag, emit, note, say
 from countersign.structured_file import read_structured, validated
 from producers.agent import AgentClient, Asked, Outcome
 from producers.keys import read_key
+from producers.sealed_records import subject_named
 from schemas.canonical import record_json
 from schemas.events import InterruptStatusChanged, ToolGateEvent
 from schemas.headers import rfc3339
@@ -71,6 +72,7 @@ def request(
         agent_id=asked_for.package.proposed_by,
         tenant_id=asked_for.tenant_id,
         key=read_key(key) if key else None,
+        sealing=where.sealing,
     )
     began = monotonic()
     answer_s = ANSWER_WITHIN_S if timeout is None else timeout
@@ -80,7 +82,7 @@ def request(
         return
     note(f"{asked.decision_package_id} is open; waiting for the decision")
     left = (WAIT_S if timeout is None else timeout) - (monotonic() - began)
-    _tell(client.wait(asked, timeout_s=max(left, 0.1)), as_json)
+    _tell(where, client.wait(asked, timeout_s=max(left, 0.1)), as_json)
 
 
 @app.command(
@@ -99,7 +101,7 @@ def wait(
     # The agent's identity signs what is published; a waiting client publishes nothing.
     client = AgentClient(where.kafka, agent_id="-", tenant_id=found.tenant_id, key=None)
     asked = Asked(found.interrupt_id, found.decision_package_id, None)
-    _tell(client.wait(asked, timeout_s=max(deadline - monotonic(), 0.1)), as_json)
+    _tell(where, client.wait(asked, timeout_s=max(deadline - monotonic(), 0.1)), as_json)
 
 
 @app.command(
@@ -124,10 +126,11 @@ def cancel(
         agent_id=agent or found.first_signer,
         tenant_id=found.tenant_id,
         key=read_key(key) if key else None,
+        sealing=where.sealing,
     )
     asked = Asked(found.interrupt_id, found.decision_package_id, None)
     try:
-        answer = client.cancel(asked, reason=reason, timeout_s=timeout)
+        answer = client.cancel(asked, reason=reason, subject=found.subject, timeout_s=timeout)
     except ValidationError as error:
         raise refused_options(error, {"requested_by": "--as"}) from None
     emit(record_json(answer), as_json=as_json, text=lambda: _say_cancelled(answer))
@@ -139,6 +142,7 @@ class _Interrupt:
     decision_package_id: str
     interrupt_id: str
     first_signer: str
+    subject: str
 
 
 def _interrupt(where: Deployment, tenant: str | None, some_id: str) -> _Interrupt:
@@ -153,6 +157,7 @@ def _interrupt(where: Deployment, tenant: str | None, some_id: str) -> _Interrup
         state.decision_package_id,
         some_id if known else current,
         state.accepted.lineage.first_signer,
+        subject_named(state.accepted.request.package),
     )
 
 
@@ -197,14 +202,15 @@ def _say_cancelled(answer: InterruptStatusChanged | ToolGateEvent) -> None:
         say(f"{answer.decision_package_id}: {answer.status}")
 
 
-def _tell(outcome: Outcome, as_json: bool) -> None:
+def _tell(where: Deployment, outcome: Outcome, as_json: bool) -> None:
     """Prints an outcome; anything but an approval is exit 1."""
+    event = where.readable(record_json(outcome.event), outcome.event.tenant_id)
     emit(
-        record_json(outcome.event) | {"approved": outcome.approved},
+        event | {"approved": outcome.approved},
         as_json=as_json,
         text=lambda: say(
             f"{outcome.decision_package_id}: {outcome.status} with {outcome.outcome}: "
-            f"{outcome.reason}"
+            f"{event['reason']}"
         ),
     )
     if not outcome.approved:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,6 +49,7 @@ def show(some_id: SomeId, tenant: Tenant, as_json: JsonFlag = False) -> None:
     """Answer the nine questions of an audit. Exit 1 while an answer is still open."""
     where = deployment()
     audit = _audited(where, tenant, some_id)
+    audit = replace(audit, answers=where.readable(audit.answers, audit.tenant_id))
     emit(audit.form(), as_json=as_json, text=lambda: _show(audit))
     if not audit.complete:
         raise typer.Exit(NO)

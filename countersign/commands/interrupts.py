@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -18,6 +18,7 @@ from countersign.options import AnyTenant, SomeId, examples, group, instant, pla
 from countersign.output import JsonFlag, emit, note, say, table
 from countersign.showing import page, refused, whole
 from countersign.task_position import TaskPosition, task_position
+from producers.sealed_records import readable_record
 from schemas.headers import rfc3339
 from schemas.state import ControlPointState
 from schemas.vocabulary import RISK_LEVELS, RiskLevel
@@ -83,12 +84,9 @@ def list_(
         risk_level=_risk(risk),
         due_before=due_before,
     )
-    rows = _top(deployment(), wanted, limit)
-    emit(
-        [row.form() for row in rows],
-        as_json=as_json,
-        text=lambda: _list(rows, everything=wanted == Wanted()),
-    )
+    where = deployment()
+    rows = [where.readable(row.form(), row.tenant_id) for row in _top(where, wanted, limit)]
+    emit(rows, as_json=as_json, text=lambda: _list(rows, everything=wanted == Wanted()))
     if len(rows) == limit and not as_json:
         note(f"the first {limit}; more with --limit")
 
@@ -101,7 +99,8 @@ def show(some_id: SomeId, tenant: AnyTenant = None, as_json: JsonFlag = False) -
     state = where.queue().find(tenant, some_id)
     people = where.directories().latest().tenant(state.tenant_id)
     offered = offers(state, people, datetime.now(UTC))
-    emit(whole(state, offered), as_json=as_json, text=lambda: page(state, offered))
+    told = readable_record(state, state.tenant_id, where.sealing)
+    emit(whole(told, offered), as_json=as_json, text=lambda: page(told, offered))
 
 
 @top.command(epilog=examples("explain notice-1 --tenant acme", "explain notice-1 --json"))
@@ -110,7 +109,8 @@ def explain(some_id: SomeId, tenant: AnyTenant = None, as_json: JsonFlag = False
     where = deployment()
     state = where.queue().find(tenant, some_id)
     people = where.directories().latest().tenant(state.tenant_id)
-    explanation = explained(state, people, datetime.now(UTC))
+    told = readable_record(state, state.tenant_id, where.sealing)
+    explanation = explained(told, people, datetime.now(UTC))
     position = _position(where, state)
     data = explanation.form() | {"task": position.form()}
     emit(data, as_json=as_json, text=lambda: _explain(explanation, position))
@@ -153,7 +153,7 @@ def _position(where: Deployment, state: ControlPointState) -> TaskPosition:
     return task_position(where.config, where.named, state.tenant_id, state.decision_package_id)
 
 
-def _list(rows: list[Row], *, everything: bool) -> None:
+def _list(rows: list[dict[str, Any]], *, everything: bool) -> None:
     if not rows:
         say("nothing is open" if everything else "there is nothing of the kind")
         return
@@ -167,8 +167,7 @@ def _list(rows: list[Row], *, everything: bool) -> None:
         "decide by": "decide_by",
         "title": "title",
     }
-    forms = [row.form() for row in rows]
-    table(columns, ([form[field] for field in columns.values()] for form in forms))
+    table(columns, ([row[field] for field in columns.values()] for row in rows))
 
 
 def _explain(explanation: Explanation, position: TaskPosition) -> None:

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Final
 import typer
 
 from consumers.reading import Read, follow, read_topic
-from countersign.deployment import deployment
+from countersign.deployment import Deployment, deployment
 from countersign.failure import AnswerIsNo, UsageWrong
 from countersign.options import examples, group, plain
 from countersign.output import JsonFlag, emit, print_json, say, table
 from countersign.structured_file import read_bytes
+from producers.sealing import has_sealed, leaves
 from schemas.canonical import record_json
 from schemas.codec import SchemaIds, Undecodable, decode, decode_any
 from schemas.headers import (
@@ -64,6 +65,7 @@ def tail(
     records = follow(where.config, list(plain_name), from_start=from_start)
     for number, read in enumerate(records, 1):
         row = row_of(read, plain_name[read.topic], where.kafka.registry)
+        row["value"] = _readable(where, row["value"])
         if as_json:
             print_json(row, indent=None)
         else:
@@ -91,7 +93,9 @@ def decode_(
 ) -> None:
     """Print one record's value, Avro or JSON, as JSON."""
     value = sys.stdin.buffer.read() if file == "-" else read_bytes(Path(file))
-    print_json(record_json(_decoded(value, type_)))
+    form = record_json(_decoded(value, type_))
+    # Sealed texts need the settings; a record without any is read wherever it lies.
+    print_json(_readable(deployment(), form) if any(map(has_sealed, leaves(form))) else form)
 
 
 @dlq.callback()
@@ -180,6 +184,14 @@ def head(headers: Headers, name: str) -> str | None:
 def text_of(data: bytes | None) -> str | None:
     """Bytes as text for people; what is not UTF-8 is escaped."""
     return None if data is None else data.decode("utf-8", errors="backslashreplace")
+
+
+def _readable(where: Deployment, value: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A record with its sealed texts as what they say, or why that cannot be read."""
+    if value is None or value.get("tenant_id") is None:
+        return value
+    form: dict[str, Any] = where.readable(value, value["tenant_id"])
+    return form
 
 
 def _say_row(row: dict[str, Any]) -> None:

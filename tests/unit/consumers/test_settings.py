@@ -34,6 +34,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "grant_key": None,
         "grant_trusted_keys": None,
         "executor_key": None,
+        "subject_keys": None,
         "balancer_key": None,
         "balancer_id": "svc:balancer",
         "smtp_from": None,
@@ -198,4 +199,4 @@ def test_names_carry_the_prefix() -> None:
 
 def test_every_setting_is_known_to_a_reader_of_the_table() -> None:
     """A new field must be named here, and in the README, on purpose."""
-    assert len(Settings.model_fields) == 25
+    assert len(Settings.model_fields) == 26

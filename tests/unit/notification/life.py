@@ -192,6 +192,7 @@ class Life:
                 jitter=lambda: 1.0,
                 health=self.health,
                 metrics=Metrics(self.registry),
+                sealing=world.sealing,
             )
         )
         self.log.join(*partitions)

@@ -18,6 +18,7 @@ from core.authentication import typ_of
 from core.jwk import TrustedKeys, trusted_key
 from producers.executor import Executor, executor_of
 from producers.keys import SigningKey, new_key
+from producers.sealed_records import Sealing
 from producers.signing import sign_grant, sign_record
 from producers.trusted_keys import KeysUnavailable
 from schemas.canonical import action_digest, canonical_json
@@ -55,6 +56,7 @@ class World:
     worker_answers: bool = True
     execute_within: timedelta = timedelta(hours=1)
     keys_unavailable: bool = False
+    sealing: Sealing | None = None
     taken: dict[str, str] = field(default_factory=dict)
 
     def step(self, name: str) -> None:

@@ -44,9 +44,9 @@ def a_personal_request() -> Any:
         reason=PLANTED,
         package=e.a_package(
             **dict.fromkeys(("title", "proposed_action", "rationale", "consequence"), PLANTED),
-            **dict.fromkeys(
-                ("known_uncertainties", "alternatives", "downstream_impact"), [PLANTED]
-            ),
+            known_uncertainties=[PLANTED],
+            alternatives=[PLANTED],
+            downstream_impact=[PLANTED],
             does_not_authorize=[PLANTED, ""],
             draft=Draft(media_type="text/plain", text=PLANTED),
             tool_call=e.a_tool_call(args),
