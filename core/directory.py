@@ -5,7 +5,6 @@ An immutable fold of `control-policy` and `reviewer-directory`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -15,6 +14,7 @@ from typing import assert_never
 from pydantic import ValidationError
 
 from core.policy import Policy, parse_policy
+from schemas.canonical import parse_json_strict
 from schemas.directory import (
     AgentRegistration,
     PolicyDocument,
@@ -134,6 +134,16 @@ def _with_reviewer(tenant: TenantContext, record: ReviewerAuthorization) -> Tena
     return replace(tenant, identities=MappingProxyType(identities))
 
 
+def _places(error: ValidationError) -> str:
+    """Where it is wrong and by which rule; nothing of what stands there, nor a made-up name."""
+    found = []
+    for one in error.errors(include_url=False, include_input=False, include_context=False):
+        unknown = one["type"] == "extra_forbidden"
+        place = ".".join(map(str, one["loc"][: -1 if unknown else None])) or "the policy"
+        found.append(f"{place}: {one['type']}")
+    return "; ".join(found)
+
+
 def _with_policy(tenant: TenantContext, record: PolicyDocument) -> TenantContext:
     known = tenant.documents.get(record.policy_version)
     if known is not None and known != record.document_json:
@@ -142,9 +152,15 @@ def _with_policy(tenant: TenantContext, record: PolicyDocument) -> TenantContext
             "content; give the changed policy a new version"
         )
     try:
-        policy = parse_policy(json.loads(record.document_json))
-    except (ValueError, ValidationError) as error:
-        raise DirectoryRefused(f"the policy of {record.tenant_id} is not valid: {error}") from error
+        policy = parse_policy(parse_json_strict(record.document_json))
+    except ValidationError as error:
+        raise DirectoryRefused(
+            f"the policy of {record.tenant_id} is not valid: {_places(error)}"
+        ) from None
+    except ValueError:
+        raise DirectoryRefused(
+            f"the policy of {record.tenant_id} is not valid: not I-JSON text of bounded depth"
+        ) from None
     if (policy.tenant_id, policy.policy_version) != (record.tenant_id, record.policy_version):
         raise DirectoryRefused(
             "the policy document names another tenant or version than its record"

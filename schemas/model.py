@@ -19,6 +19,8 @@ class Record(BaseModel):
         frozen=True,
         strict=True,
         allow_inf_nan=False,
+        # A traceback must not repeat what a package says.
+        hide_input_in_errors=True,
         # Only the journal has bytes; in JSON they are base64, for not all of them are UTF-8.
         ser_json_bytes="base64",
         val_json_bytes="base64",
