@@ -160,12 +160,16 @@ class Sealing:
         if pseudonym is None:
             return text
         subject = Subject(tenant_id, pseudonym)
+        return unseal(text, subject, self.key_of(subject))
+
+    def key_of(self, subject: Subject) -> bytes:
+        """The key of a subject. Raises Unsealable."""
         key = self.keys.find(subject)
         if key is None:
             raise Unsealable("sealed; no key here")
         if isinstance(key, Erased):
             raise Unsealable(f"erased on {key.on}")
-        return unseal(text, subject, key)
+        return key
 
 
 def opened_args(
@@ -182,8 +186,13 @@ def opened_args(
         raise Unsealable("sealed; set COUNTERSIGN_SUBJECT_KEYS, where their keys are")
     if len(about) > 1:
         raise NotOpened("sealed for several subjects; an action is about one")
-    opened: dict[str, Any] = mapped(args, lambda text, _: sealing.opened(text, tenant_id))
-    return opened, Subject(tenant_id, about.pop())
+    subject = Subject(tenant_id, about.pop())
+    key = sealing.key_of(subject)
+
+    def opened(text: str, _place: str) -> str:
+        return text if pseudonym_in(text) is None else unseal(text, subject, key)
+
+    return dict(mapped(args, opened)), subject
 
 
 def readable(value: Any, tenant_id: str, sealing: Sealing | None) -> Any:
