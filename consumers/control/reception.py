@@ -128,8 +128,8 @@ class Receiver:
             (_OFFSET, str(origin.offset).encode()),
             (_APPEND_TIME, str(_micros(origin.append_time)).encode()),
         ]
-        proof = self._proof(origin, record.key, record.value).hex().encode()
-        return [*record.headers, *said, (_PROOF, proof)]
+        proof = self._proof(origin, record).hex().encode()
+        return [*without_rekeying(record.headers), *said, (_PROOF, proof)]
 
     def _read(self, record: InputRecord, origin: Origin, headers: Headers) -> Reception:
         if record.value is None:
@@ -172,10 +172,15 @@ class Receiver:
         except (Unauthenticated, TenantMismatch) as failure:
             return None, failure
 
-    def _proof(self, origin: Origin, key: bytes | None, value: bytes | None) -> bytes:
+    def _proof(self, origin: Origin, record: InputRecord) -> bytes:
+        """Over the whole record: with other headers it would be another one at the same place."""
         said = f"{origin}/{_micros(origin.append_time)}/".encode()
-        body = hashlib.sha256((key or b"") + b"\0" + (value or b"")).digest()
-        return hmac.digest(self.proof_key, said + body, "sha256")
+        headers = without_rekeying(record.headers)
+        parts = [record.key, record.value, *(part for n, v in headers for part in (n.encode(), v))]
+        body = hashlib.sha256()
+        for part in parts:
+            body.update(b"-" if part is None else b"%d:%b" % (len(part), part))
+        return hmac.digest(self.proof_key, said + body.digest(), "sha256")
 
     def _origin_of(self, record: InputRecord) -> Origin | None:
         try:
@@ -186,9 +191,7 @@ class Receiver:
             origin = Origin(
                 topic, int(partition), int(offset), _EPOCH + timedelta(microseconds=int(micros))
             )
-            good = hmac.compare_digest(
-                bytes.fromhex(proof), self._proof(origin, record.key, record.value)
-            )
+            good = hmac.compare_digest(bytes.fromhex(proof), self._proof(origin, record))
         except (ValueError, OverflowError):
             return None
         return origin if good and topic in INPUT_TOPICS and topic != REKEYED else None

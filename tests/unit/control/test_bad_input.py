@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
@@ -128,6 +128,53 @@ def test_a_stranger_cannot_forward() -> None:
     settle(worker)
 
     assert dict(world.dead()[0].headers)["dlq_reason"] == b"rekeyed_not_ours"
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        {"countersign-signature": b"x.y.z"},
+        {"countersign-signature": None},
+        {"ce_id": b"another"},
+        {"rekeyed_offset": b"7"},
+        {"rekeyed_append_time_us": b"1772442000000001"},
+        {"rekeyed_partition": b"7"},
+        {"rekeyed_topic": b"decision-command"},
+    ],
+    ids=" ".join,
+)
+def test_what_was_forwarded_cannot_be_altered(altered: dict[str, bytes | None]) -> None:
+    """The proof is over the whole record: neither its headers nor its first place can be changed."""
+    world = World()
+    worker = world.worker()
+    right = partition_for(KEY, 2)
+    world.send(REQUEST, e.AGENT, REQUEST.interrupt_id, partition=1 - right)
+    settle(worker)
+    [forwarded] = [r for r in world.cluster.records("rekeyed") if r.key == KEY]
+    headers = [(name, altered.get(name, value)) for name, value in forwarded.headers]
+    world.cluster.append("rekeyed", right, KEY, forwarded.value, headers)
+    settle(worker)
+
+    assert headers != list(forwarded.headers)
+    assert [dict(letter.headers)["dlq_reason"] for letter in world.dead()] == [b"rekeyed_not_ours"]
+    assert len(world.all(InterruptStatusChanged)) == 1
+    assert world.all(CommandRefused) == []
+
+
+def test_headers_that_only_the_worker_gives_are_not_carried_on() -> None:
+    """A sender's own are taken off when a record is forwarded."""
+    world = World()
+    worker = world.worker()
+    right = partition_for(KEY, 2)
+    offset = world.send(REQUEST, e.AGENT, REQUEST.interrupt_id, partition=1 - right)
+    [record] = world.cluster.records("interrupt-requested")
+    world.cluster.log["interrupt-requested", 1 - right][offset] = replace(
+        record, headers=(*record.headers, ("rekeyed_offset", b"7"), ("rekeyed_proof", b"00"))
+    )
+    settle(worker)
+
+    assert [status.status for status in world.all(InterruptStatusChanged)] == ["pending"]
+    assert world.dead() == []
 
 
 def test_a_topic_with_producers_times_is_not_believed() -> None:
