@@ -18,6 +18,8 @@ _WILD: Final = frozenset("*?[")
 def findings(policy: Policy) -> list[Found]:
     """What to look at, in the order of the file."""
     found = list(_of_defaults(policy))
+    if not policy.rules:
+        found.append((("rules",), _NO_RULES))
     for index, rule in enumerate(policy.rules):
         found += _of_rule(policy, index, rule)
     return found
@@ -33,6 +35,12 @@ def _of_defaults(policy: Policy) -> Iterator[Found]:
 _NO_LADDER: Final = (
     "on_timeout is escalate and there is no escalation: what nobody decides expires; add "
     "escalation, or write on_timeout: expire"
+)
+
+
+_NO_RULES: Final = (
+    "there are none: every request needs one approval of the highest role in role_order; add a "
+    "rule for each tool that asks for something else"
 )
 
 
@@ -59,6 +67,7 @@ def _of_rule(policy: Policy, index: int, rule: Rule) -> Iterator[Found]:
         ladder = policy.defaults.escalation if rule.escalation is None else rule.escalation
         if said and on_timeout == "escalate" and not ladder:
             yield at, _NO_LADDER
+    yield from _slots(policy, at, rule)
     if rule.mode == "human_led" and len(rule.approvals) < 2:
         yield (
             (*at, "mode"),
@@ -87,6 +96,30 @@ def _ladder(policy: Policy, at: Loc, steps: Sequence[EscalationStep]) -> Iterato
                 (
                     f"{step.role!r} is not in role_order, so nobody counts as above it; add it there "
                     "if somebody does"
+                ),
+            )
+
+
+def _slots(policy: Policy, at: Loc, rule: Rule) -> Iterator[Found]:
+    """Roles and scopes that perhaps nobody has, so that nobody could approve."""
+    for number, slot in enumerate(rule.approvals):
+        here: Loc = (*at, "approvals", number)
+        if slot.role not in policy.role_order:
+            yield (
+                (*here, "role"),
+                (
+                    f"{slot.role!r} is not in role_order, so only who has this very role meets it, "
+                    "nobody above; mend the spelling, or add it there if somebody is above it"
+                ),
+            )
+        subject, _, act = (slot.scope or "").rpartition(":")
+        if slot.scope is not None and (act != "approve" or subject != (rule.subject or subject)):
+            wanted = f"{rule.subject or '<subject>'}:approve"
+            yield (
+                (*here, "scope"),
+                (
+                    f"{slot.scope!r} is not {wanted}, which is what approvers of this rule are "
+                    f"given; remove scope, or write {wanted}"
                 ),
             )
 

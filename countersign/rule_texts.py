@@ -245,3 +245,34 @@ EXCEPTIONS: Final[Mapping[ExceptionKind, str]] = MappingProxyType(
         "outside_sla": "the package's own `deadline` does not end it",
     }
 )
+
+EXECUTORS_OWN: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "GRANT_INVALID": (
+            (
+                "The gate is not open, or its grant is not signed by a key in `GRANT_TRUSTED_KEYS` "
+                "for just this action, or not valid yet; or the gate was consumed for another action."
+            ),
+            (
+                "Compare the keys with the worker's `/grants/jwks.json`, and the clock; if they "
+                "agree, somebody else than the worker wrote that gate."
+            ),
+        ),
+        "GRANT_EXPIRED": (
+            "The grant has expired, or, once taken, the time to execute is over.",
+            "The agent asks again, the executor takes sooner.",
+        ),
+        "SEALED": (
+            (
+                "The arguments are sealed and cannot be opened here: `SUBJECT_KEYS` is not set or "
+                "out of reach, has no key for this person, or the person was erased."
+            ),
+            "Set `SUBJECT_KEYS` and take again; nothing brings back who was erased.",
+        ),
+        "NO_ANSWER": (
+            "The take was sent and no answer came in time: whether the grant is taken is not known.",
+            "See that the workers run; `audit show` says what became of it.",
+        ),
+    }
+)
+"""What `producers.guard.Denied` says of itself: what it means, and its mend."""

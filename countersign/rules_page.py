@@ -21,6 +21,7 @@ from countersign.rule_texts import (
     AROUND_THE_LOOP,
     CLOCKS,
     EXCEPTIONS,
+    EXECUTORS_OWN,
     GATE_MOVES,
     MODES,
     RULES,
@@ -67,6 +68,10 @@ _EXCEPTIONS_HEAD: Final = """\
 For one package by its id and until one time; revocable, listed on every decision that rests on it,
 never a precedent. One of no kind lifts nothing: it is put on record.
 """
+_EXECUTORS_OWN_HEAD: Final = """\
+`Denied` of `producers.guard` carries the code of the refusal, or one of these, which no refusal on
+`command-refused` carries for it: the executor found it out itself. Whichever it is: do not act.
+"""
 _HELD: Final = """\
 While somebody holds the review task, approve, reject, revise, request_more_evidence, escalate,
 defer and claim by others are refused (`NOT_ASSIGNEE`); what stops an action is never held up.
@@ -109,6 +114,12 @@ def page() -> str:
         "## Codes\n",
         _ORDER,
         *_codes(),
+        "## What the executor library says by itself\n",
+        _EXECUTORS_OWN_HEAD,
+        _table(
+            ["code", "meaning", "how to mend it"],
+            ([f"`{code}`", *texts] for code, texts in EXECUTORS_OWN.items()),
+        ),
     ]
     return "\n".join(parts)
 

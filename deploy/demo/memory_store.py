@@ -154,10 +154,17 @@ def main(arguments: Sequence[str] | None = None, *, make: MakeGuard = make_guard
     )
     revoke = verbs.add_parser("revoke", help="mark a memory as revoked, and report it reversed")
     revoke.add_argument("package_id")
-    revoke.add_argument("--reason", required=True, help="why; it goes on record")
+    revoke.add_argument("--reason", required=True, type=_said, help="why; it goes on record")
     revoke.add_argument("--tenant", help="whose, where several tenants have the same package id")
     given = parser.parse_args(arguments)
     return exit_status(lambda: _do(given, MemoryStore(given.file), make))
+
+
+def _said(reason: str) -> str:
+    """A reason that says something: it goes on record, and says why."""
+    if not reason.strip():
+        raise argparse.ArgumentTypeError("is blank; say why")
+    return reason.strip()
 
 
 def _do(given: argparse.Namespace, store: MemoryStore, make: MakeGuard) -> int:

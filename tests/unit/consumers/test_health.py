@@ -142,7 +142,7 @@ def test_public_documents_are_served_beside_the_metrics(
     health: Health, registry: CollectorRegistry
 ) -> None:
     """As JSON, by their paths alone; another path says which there are."""
-    documents = {"/grants/jwks.json": {"keys": []}}
+    documents: dict[str, object] = {"/grants/jwks.json": {"keys": []}}
     server = HealthServer(health, host="127.0.0.1", port=0, registry=registry, documents=documents)
     try:
         assert ask(server, "/grants/jwks.json?x=1") == (200, '{"keys": []}')

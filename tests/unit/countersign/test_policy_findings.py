@@ -38,6 +38,16 @@ def checked(command: Command, *rules: str, head: str = HEAD) -> list[str]:
     ("rule", "words"),
     [
         ("escalation: [{role: legal, within: 1h}]", "'legal' is not in role_order"),
+        ("approvals: [{role: senior_reviwer}]", "'senior_reviwer' is not in role_order, so only"),
+        (
+            "subject: note, approvals: [{role: reviewer, scope: 'notice:approve'}]",
+            "rules[0].approvals[0].scope: 'notice:approve' is not note:approve",
+        ),
+        (
+            "subject: note, approvals: [{role: reviewer, scope: 'note:reject'}]",
+            "'note:reject' is not note:approve",
+        ),
+        ("approvals: [{role: reviewer, scope: approver}]", "is not <subject>:approve"),
         ("escalation: []", "there is no escalation"),
         ("on_timeout: escalate, escalation: []", "there is no escalation"),
         ("when: {tenants: [other]}", "never matches: this policy is of tenant acme"),
@@ -81,7 +91,8 @@ def test_what_cannot_be_meant_is_a_warning(command: Command, rule: str, words: s
     "rule",
     [
         "mode: in_the_loop",
-        "approvals: [{role: legal}]",
+        "subject: note, approvals: [{role: reviewer, scope: 'note:approve'}]",
+        "approvals: [{role: reviewer, scope: 'note:approve'}]",
         "escalation: [{role: reviewer, within: 1h}]",
         "on_timeout: expire, escalation: []",
         f"mode: human_led, {TWO}",
@@ -131,6 +142,13 @@ def test_defaults_without_a_ladder_expire(command: Command) -> None:
     [warning] = checked(command, "mode: in_the_loop", head=head)
 
     assert "there is no escalation: what nobody decides expires" in warning
+
+
+def test_no_rules_at_all_is_warned_of(command: Command) -> None:
+    """It says what holds then: one approval of the highest role."""
+    [warning] = checked(command)
+
+    assert warning.startswith("p.yaml:8: rules: there are none: every request needs one approval")
 
 
 def test_apply_warns_too(command: Command) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,6 +27,7 @@ from countersign.rules_page import (
     needs,
     page,
 )
+from producers import guard
 from schemas.codec import decode_any, decode_bytes
 from schemas.journal import JournalEntry
 from schemas.state import ControlPointState, PackageAccepted
@@ -76,6 +79,15 @@ def test_a_page_that_differs_is_told_with_its_mend(tmp_path: Path) -> None:
 def test_every_member_has_its_words(described: Any, there_are: Any) -> None:
     """A new member of a closed set must say what it is, in countersign/codes.py or rule_texts.py."""
     assert set(there_are) == set(described)
+
+
+def test_every_code_of_the_executor_library_has_its_words() -> None:
+    """Those that the guard denies with of itself; what only the page has is said by nobody."""
+    said = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)*)"', inspect.getsource(guard)))
+
+    assert said - {"DUPLICATE_COMMAND"} == set(texts.EXECUTORS_OWN)
+    for code in texts.EXECUTORS_OWN:
+        assert f"| `{code}` |" in page().partition("## What the executor library says by itself")[2]
 
 
 def test_codes_stand_in_the_order_of_the_rules() -> None:

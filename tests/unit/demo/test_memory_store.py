@@ -107,6 +107,22 @@ def test_a_memory_is_revoked_once_and_kept(store: MemoryStore) -> None:
     assert [row["status"] for row in store.rows()] == ["revoked"]
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\t\n"])
+def test_revoking_needs_a_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], blank: str
+) -> None:
+    """Spaces say nothing: status 2, and the memory stays as it is."""
+    file = tmp_path / "memories.sqlite3"
+    MemoryStore(file).write(a_write())
+
+    with pytest.raises(SystemExit) as ended:
+        main(["--file", str(file), "revoke", "mem-1", "--reason", blank])
+
+    assert ended.value.code == 2
+    assert "argument --reason: is blank; say why" in capsys.readouterr().err
+    assert [row["status"] for row in MemoryStore(file).rows()] == ["active"]
+
+
 def test_revoking_needs_to_know_which(store: MemoryStore) -> None:
     """Tenants may use the same package id."""
     store.write(a_write(1))
