@@ -18,7 +18,7 @@ from core.exceptions import ended_exceptions
 from core.facts import gate_changed, status_changed, task_changed
 from core.gates import approved
 from core.limits import APPROVALS_PER_VERSION_MAX
-from core.overriding import confirmation_received, names_override
+from core.overriding import confirmation_received, names_override, override_waits
 from core.quorum import current_slots
 from core.recording import decision_recorded
 from core.refusals import key_answered
@@ -132,6 +132,11 @@ def _not_allowed(
         said = f"an objection is for what runs on the loop; this is {mode}: reject it instead"
     elif decision in ("approve", "defer") and state.decide_by_source == "objection_window":
         said = "on the loop nobody approves: the gate opens unless somebody objects; object, reject or escalate"
+    elif decision == "approve" and override_waits(state, context):
+        said = (
+            "an override waits for a second person: confirm it by its action_digest, or reject; the "
+            "action it replaces is not approved meanwhile"
+        )
     elif decision == "escalate" and not has_next_step(state):
         said = "the escalation ladder has no further step; decide, or let the time run out"
     elif decision == "approve" and (ended := ended_exceptions(state, context.tenant, context.now)):
@@ -212,21 +217,24 @@ def _with_quorum(
 def _approved(
     state: ControlPointState, command: HumanDecisionCommand, context: Context
 ) -> list[Event]:
+    standing = {one.event_id for one in standing_approvals(state, context.tenant, context.now)}
+    void = [one.event_id for one in state.approvals if one.event_id not in standing]
     decision, counted = _with_quorum(
-        state, _recorded(state, command, context, final=False), context
+        state, _recorded(state, command, context, final=False, approvals_void=void), context
     )
     complete = decision.quorum.have == decision.quorum.need
     decision = decision.model_copy(update={"final": complete})
     events: list[Event] = [decision, key_answered(command, context, decision.event_id)]
     if not complete:
         return events
+    ids = [approval.event_id for approval in counted]
     return events + approved(
         state,
         origin=context.origin,
         reason="approve",
         now=context.now,
         start=context.window_start,
-        decision_event_ids=[approval.event_id for approval in counted],
+        decision_event_ids=[*(own for own in ids if own != decision.event_id), decision.event_id],
         actor=command.reviewer_id,
     )
 

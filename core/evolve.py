@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final, assert_never
 
@@ -161,19 +162,20 @@ def _decision(state: ControlPointState, event: HumanDecisionEvent) -> ControlPoi
         )
     if event.decision == "approve":
         update |= {
-            "approvals": _with_approval(state, approval_of(event)),
+            "approvals": _with_approval(state, approval_of(event), event.approvals_void),
             "assigned_to": None,
             "lease_until": None,
         }
     return state.model_copy(update=update)
 
 
-def _with_approval(state: ControlPointState, new: Approval) -> list[Approval]:
-    # One that lost its standing is replaced, so that nobody can come to count twice.
+def _with_approval(state: ControlPointState, new: Approval, void: Sequence[str]) -> list[Approval]:
+    # One that lost its standing is out for good: it does not come back with its giver's role.
     kept = [
         approval
         for approval in state.approvals
-        if not same_approver(new.persons, new.kid, new.sid, approval)
+        if approval.event_id not in void
+        and not same_approver(new.persons, new.kid, new.sid, approval)
     ]
     return [*kept, new]
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from core.actions import digest_of
+from core.actions import MEMORY_EFFECT, MEMORY_TOOL, digest_of
 from core.authority import Claim, Failure, failures, identities_of, personal_failures
 from core.context import Context, Event
 from core.facts import gate_changed, status_changed, task_changed
@@ -64,6 +64,11 @@ def names_override(state: ControlPointState, command: HumanDecisionCommand) -> b
     )
 
 
+def override_waits(state: ControlPointState, context: Context) -> bool:
+    """Whether an override waits for its second person, and who made it still may."""
+    return state.override is not None and _still_stands(state, state.override, context)
+
+
 def confirmation_received(
     state: ControlPointState,
     command: HumanDecisionCommand,
@@ -112,8 +117,7 @@ def _failures(
     found = failures(state, claim_of(command, "override", context), context.tenant, context.now)
     if not found:
         found += _tool_failures(state, command, context)
-    pending = state.override
-    if pending is not None and _still_stands(state, pending, context):
+    if override_waits(state, context):
         message = "an override waits for its confirmation; approve or reject that one"
         found.append(Failure("DECISION_NOT_ALLOWED", message))
     call = command.override_tool_call
@@ -147,6 +151,9 @@ def _tool_failures(
     call, policy = command.override_tool_call, context.tenant.policy
     if call is None or policy is None:
         return []
+    if call.effect_type == MEMORY_EFFECT or call.tool_name == MEMORY_TOOL:
+        message = "a memory is written from a package that says where it comes from; ask for one"
+        return [Failure("DECISION_NOT_ALLOWED", message)]
     if not is_canonical(call.args_json):
         message = "override_tool_call.args_json is not RFC 8785 canonical JSON; canonicalise it"
         return [Failure("ARGS_NOT_CANONICAL", message)]

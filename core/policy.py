@@ -177,6 +177,7 @@ class Policy(_Part):
     tenant_id: Id
     policy_version: Annotated[str, Field(min_length=1, max_length=128)]
     unsigned_requests: Literal["refuse", "allow"] = "refuse"
+    unlisted_tools: Literal["review", "refuse"] = "review"
     dual_control: bool = False
     reapply_to_open: bool = False
     calendars: Annotated[list[Calendar], Field(max_length=64)] = []

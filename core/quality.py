@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from core.actions import ARGS_CHARS_MAX, memory_args, tool_of
+from core.actions import ARGS_CHARS_MAX, MEMORY_EFFECT, MEMORY_TOOL, memory_args, tool_of
 from core.authority import Failure
 from core.exceptions import Lifted
 from core.planning import effective_risk, matching_rule, terms_of, tool_row
 from core.policy import Policy
-from schemas.requests import InterruptRequested
+from schemas.requests import DecisionPackage, InterruptRequested
 
 
 def quality_failures(policy: Policy, request: InterruptRequested, lifted: Lifted) -> list[Failure]:
@@ -21,6 +21,11 @@ def quality_failures(policy: Policy, request: InterruptRequested, lifted: Lifted
         )
         return [Failure("NOT_A_CONTROL_POINT", message)]
     row = tool_row(policy, tool[0]) if tool else None
+    if tool is not None and row is None and policy.unlisted_tools == "refuse":
+        message = (
+            f"the policy names no tool {tool[0]} and lets nobody decide on one; add it to tools"
+        )
+        return [Failure("NO_POLICY", message)]
     if tool is not None and row is not None and row.effect_type != tool[1]:
         message = (
             f"tool {tool[0]} has the effect {row.effect_type}, not {tool[1]}; "
@@ -76,6 +81,11 @@ def _missing_fields(policy: Policy, request: InterruptRequested, lifted: Lifted)
     if package.tool_call is not None:
         wanted["authority_transition"] = request.authority_transition is not None
         wanted["side_effect_preview"] = package.side_effect_preview != "{}"
+    if {MEMORY_TOOL, MEMORY_EFFECT} & set(tool_of(package) or ()):
+        wanted["memory (what is kept, and where it comes from)"] = package.memory is not None
+        if package.memory is not None:
+            own = "tool_call.args_json that are the memory, byte for byte (or no tool_call)"
+            wanted[own] = _is_memory(package)
     if package.memory is not None:
         wanted["memory.source_refs (its provenance)"] = _filled(package.memory.source_refs)
         wanted["memory.proposed_memory"] = bool(package.memory.proposed_memory.strip())
@@ -85,6 +95,12 @@ def _missing_fields(policy: Policy, request: InterruptRequested, lifted: Lifted)
     if package.confidence < bound and not _filled(package.known_uncertainties):
         missing.append(f"known_uncertainties (confidence is under {bound})")
     return missing
+
+
+def _is_memory(package: DecisionPackage) -> bool:
+    """Whether the call, where there is one, writes exactly the memory that reviewers are shown."""
+    assert package.memory is not None
+    return package.tool_call is None or package.tool_call.args_json == memory_args(package.memory)
 
 
 def _filled(lines: list[str]) -> bool:

@@ -125,6 +125,9 @@ class HumanDecisionEvent(Record):
     policy_exception: ExceptionTerms | None = Field(
         default=None, description="grant_exception, revoke_exception: the exception."
     )
+    approvals_void: Ids = Field(
+        default=[], description="Earlier approvals whose givers could not give them any more."
+    )
 
 
 class InterruptStatusChanged(Record):

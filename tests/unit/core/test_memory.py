@@ -158,13 +158,26 @@ def test_a_memory_too_long_for_a_grant_is_refused() -> None:
     assert "PACKAGE_FULL" == code(_asked(_asks(long))[1])
 
 
-def test_another_memory_can_be_chosen_by_override() -> None:
-    """An override opens the gate for the other content; unlisted as it is, by two people."""
+def test_a_memory_is_not_written_by_override() -> None:
+    """An override shows no provenance; another memory is another package."""
     world, _ = _asked(_asks(risk_level="medium"))
     call = e.a_tool_call({"proposed_memory": "Repairs late."}, tool_name="memory.write",
                          effect_type="memory_write")  # fmt: skip
 
-    first = world.send(by(e.an_override, "r.keeper", override_tool_call=call))
-    second = world.send(decides("r.archive", action_digest=e.digest_of(call)))
+    step = world.send(by(e.an_override, "r.keeper", override_tool_call=call))
 
-    assert [[], ["opened"]] == [gates([first]), gates([second])]
+    assert "DECISION_NOT_ALLOWED" == code(step)
+
+
+@pytest.mark.parametrize("memory", ["none", "another"])
+def test_a_memory_write_carries_its_memory(memory: str) -> None:
+    """A bare `memory.write` call, or one for other content than is shown, is incomplete: nobody
+    could see where it comes from."""
+    shown = _asks().package.memory
+    call = e.a_tool_call({"proposed_memory": "Repairs late.", "source_refs": []},
+                         tool_name="memory.write", effect_type="memory_write")  # fmt: skip
+    package = e.a_package(memory=shown if memory == "another" else None, tool_call=call)
+
+    _, step = _asked(e.a_request(package=package))
+
+    assert "PACKAGE_INCOMPLETE" == code(step)

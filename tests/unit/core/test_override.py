@@ -154,14 +154,16 @@ def test_one_override_waits_at_a_time() -> None:
     assert ["DECISION_NOT_ALLOWED"] == codes(step)
 
 
-def test_the_original_can_be_approved_meanwhile() -> None:
-    """An override that waits stops nobody: once the package is approved, it is not confirmed."""
+def test_the_original_is_not_approved_meanwhile() -> None:
+    """While an override waits, the lower authority does not overtake it: the original cannot be
+    approved; rejecting stays possible."""
     world = _overridden()
 
-    opened = world.send(decides("r.lind"))
+    refused = world.send(decides("r.lind"))
+    world.send(decides("r.lind", "reject"))
 
-    assert e.ACTION_DIGEST == of(opened.events, ToolGateEvent)[0].action_digest
-    assert "NOT_OPEN" == code(_confirms(world))
+    assert "DECISION_NOT_ALLOWED" == code(refused)
+    assert ("decided", "reject") == standing(world)
 
 
 def test_a_new_version_voids_an_override() -> None:

@@ -53,6 +53,20 @@ def test_who_has_the_standing_again_counts_again() -> None:
     assert ["opened"] == gates([world.send(decides(e.REVIEWER))])
 
 
+def test_an_approval_that_a_recount_dropped_stays_out() -> None:
+    """Once somebody else has approved without it, a role given back does not count it again, or the
+    quorum would be full with nobody left to close it; its giver approves anew."""
+    world = _half_approved()
+    world.apply(somebody("r.lind", roles=["reviewer"]))
+    world.send(decides(e.REVIEWER))
+    world.apply(somebody("r.lind"))
+
+    again = world.send(decides("r.lind"))
+
+    assert ["opened"] == gates([again])
+    assert 2 == len(of(again.events, ToolGateEvent)[0].decision_event_ids)
+
+
 def test_a_link_found_later_makes_two_approvals_one() -> None:
     """Two who turn out to be one person fill one slot, though both had approved before."""
     world = open_world(

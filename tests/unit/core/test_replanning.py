@@ -198,15 +198,33 @@ def test_every_recorded_act_names_the_policy() -> None:
     world = open_world(a_policy(policy_version="8", rule={"audit_sample": 1.0}))
     world.send(by(e.an_exception, "r.lind"))
     world.send(decides("r.lind", "defer", defer_until=e.at(60)))
-    world.send(by(e.an_override, "r.head"))
     world.send(decides("r.lind", "escalate"))
-    world.send(decides("r.head"))
-    world.send(by(e.a_verdict, "r.chief"))
+    world.send(by(e.an_override, "r.head"))
+    digest = world.last(HumanDecisionEvent).action_digest
+    world.send(decides("r.chief", action_digest=digest))
+    world.send(by(e.a_verdict, "r.legal"))
     world.send(by(e.a_revocation, "r.head"))
 
     acts = of(world.events, HumanDecisionEvent)
     assert [
-        "grant_exception", "defer", "override", "escalate", "approve", "audit_verdict", "revoke"
+        "grant_exception", "defer", "escalate", "override", "approve", "audit_verdict", "revoke"
     ] == [act.decision for act in acts]  # fmt: skip
     assert {"8"} == {act.policy_version for act in acts}
     assert {"draft_to_send"} == {act.authority_transition for act in acts}
+
+
+def test_a_new_plan_that_asks_for_fewer_is_closed_by_one_more_word() -> None:
+    """One of two had approved; the newer policy asks for one: the next approval opens the gate and
+    stands last in the list of those it rests on."""
+    two = {"approvals": [{"role": "senior_reviewer"}, {"role": "senior_reviewer"}]}
+    world = open_world(a_policy(policy_version="8", rule=two))
+    world.send(decides("r.lind"))
+    world.apply(_newer(rule={"approvals": [{"role": "senior_reviewer"}]}))
+
+    step = world.send(decides(e.REVIEWER))
+
+    gate = of(step.events, ToolGateEvent)[0]
+    assert ("opened", of(step.events, HumanDecisionEvent)[0].event_id) == (
+        gate.gate,
+        gate.decision_event_ids[-1],
+    )
