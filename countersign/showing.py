@@ -6,9 +6,12 @@ What the agent says and what reviewers say is set in, inert, and never mixed wit
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from consumers.audit.blinding import BLIND, verdict_command
+from consumers.audit.excepted import Excepted
 from core.quorum import current_slots
 from countersign.offers import Offer
 from countersign.output import outline, say
@@ -65,20 +68,38 @@ _MISSED: Final = frozenset(
     }
 )
 """Of these it matters too that there are none."""
+_OF_THE_DECISION: Final = ("outcome", "gate", "approvals", "override", "grant", "refusals")
 
 
-def whole(state: ControlPointState, offered: Sequence[Offer]) -> dict[str, Any]:
-    """All there is, as JSON."""
-    accepted = state.accepted
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is shown. blind: an audit is open, and the state is without what was decided."""
+
+    state: ControlPointState
+    offered: Sequence[Offer]
+    excepted: Sequence[Excepted]
+    blind: bool
+
+
+def whole(shown: Shown) -> dict[str, Any]:
+    """All there is, as JSON; what is left out is missing, so that it passes for no truth."""
+    hidden = _OF_THE_DECISION if shown.blind else ()
+    return {name: value for name, value in _form(shown).items() if name not in hidden}
+
+
+def _form(shown: Shown) -> dict[str, Any]:
+    state, accepted = shown.state, shown.state.accepted
     return _head(state) | {
+        "blind": shown.blind,
         "decide_by_source": state.decide_by_source,
         "slots": [record_json(slot) for slot in current_slots(state)] if accepted else [],
-        "offers": [offer.form() for offer in offered],
+        "offers": [offer.form() for offer in shown.offered],
+        "policy_exceptions": [one.form() for one in shown.excepted],
         "assigned_to": state.assigned_to,
         "lease_until": _time(state.lease_until),
         "deferred_until": _time(state.deferred_until),
         "defer_condition": state.defer_condition,
-        "presented": [record_json(shown) for shown in state.presented],
+        "presented": [record_json(one) for one in state.presented],
         "recused": state.recused,
         "comments": [record_json(comment) for comment in state.comments],
         "exceptions": [record_json(exception) for exception in state.exceptions],
@@ -96,17 +117,29 @@ def whole(state: ControlPointState, offered: Sequence[Offer]) -> dict[str, Any]:
     }
 
 
-def page(state: ControlPointState, offered: Sequence[Offer]) -> None:
+def headed(state: ControlPointState, *, blind: bool) -> None:
+    """The line that names the control point and says where it stands."""
+    name = f"{state.tenant_id}/{state.decision_package_id}"
+    if not blind:
+        say(f"{name}: {state.status}, gate {state.gate}")
+        return
+    say(f"{name}: {BLIND}; {verdict_command(state)}")
+    say("what was decided is left out; --unblind shows it")
+
+
+def page(shown: Shown) -> None:
     """The page: what we know, what people did and say, what the agent says, what can be decided."""
-    form = whole(state, offered)
-    say(f"{state.tenant_id}/{state.decision_package_id}: {state.status}, gate {state.gate}")
+    state, form = shown.state, whole(shown)
+    headed(state, blind=shown.blind)
     say("the system knows")
     for name in _KNOWN:
-        if form[name] is not None:
+        if form.get(name) is not None:
             say(f"  {name}: {form[name]}")
     for slot in form["slots"]:
         team = ", of a team of its own" if slot["distinct_team"] else ""
         say(f"  asks for {slot['role']} with {slot['scope']}{team}")
+    for one in shown.excepted:
+        say(f"  {one.line()}")
     _review(state)
     for refusal in state.refusals:
         say(f"  {refused(refusal)}")
@@ -114,7 +147,7 @@ def page(state: ControlPointState, offered: Sequence[Offer]) -> None:
     if state.accepted is not None:
         say("the agent says")
         _set_in(_in_order(form["request"]))
-    _offers(state, offered)
+    _offers(state, shown.offered)
 
 
 def refused(refusal: Refusal) -> str:

@@ -36,6 +36,8 @@ from schemas.headers import rfc3339
 from schemas.state import ControlPointState
 from schemas.topics import RECORD_BYTES_MAX, partition_for, record_key
 
+_CLOSING: Final = ("reject", "revise", "request_more_evidence", "object")
+"""What closes whatever the quorum is."""
 Answer = HumanDecisionEvent | ReviewTaskEvent | CommandRefused
 P = ParamSpec("P")
 
@@ -248,6 +250,10 @@ def _standing(event: HumanDecisionEvent) -> str:
     """How far the package is; what decides nothing about it says nothing of that."""
     if event.decision in ("revoke", "audit_verdict", "grant_exception", "revoke_exception"):
         return ""
+    if event.decision == "object" and not event.final:
+        return ", the open gate is revoked"
+    if event.decision in _CLOSING and event.final:
+        return ", final"
     quorum = f"{event.quorum.have} of {event.quorum.need} approvals"
     if event.decision == "override" and not event.final:
         quorum += f"; to confirm: decide --decision approve --action-digest {event.action_digest}"

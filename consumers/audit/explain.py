@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from consumers.audit.blinding import BLIND, blinded, is_blind
+from consumers.audit.excepted import Excepted, excepted_at
 from core.authority import (
     Claim,
     Failure,
@@ -41,6 +43,7 @@ _AT_TIMER: Final[dict[TimerName, str]] = {
     "execute_within": "it is in doubt whether the action was run, and a person is asked",
     "park_ttl": "the commands that wait for the package are refused",
 }
+_OF_THE_DECISION: Final = ("outcome", "gate", "approved_by", "last_refusals")
 WaitsFor = Literal["approvals", "objection_window", "deferral", "confirmation", "audit_verdict"]
 
 
@@ -88,6 +91,7 @@ class Explanation:
     """Why a control point stands where it stands. `waiting` None: nothing is to be decided.
 
     holder: who holds the review task. clocks: each that runs and what it brings, the next first.
+    excepted: the policy exceptions here. blind: an audit is open, and what was decided is left out.
     """
 
     state: ControlPointState
@@ -96,6 +100,8 @@ class Explanation:
     people: Sequence[Person]
     holder: str | None
     clocks: Sequence[tuple[Timer, str]]
+    excepted: Sequence[Excepted]
+    blind: bool
 
     @property
     def timer(self) -> Timer | None:
@@ -110,9 +116,10 @@ class Explanation:
             {"name": timer.name, "due": rfc3339(timer.due), "then": then}
             for timer, then in self.clocks
         ]
-        return {
+        form = {
             "tenant_id": state.tenant_id,
             "decision_package_id": state.decision_package_id,
+            "blind": self.blind,
             "interrupt_id": request.interrupt_id if request else None,
             "package_version": request.package.version if request else None,
             "status": state.status,
@@ -136,21 +143,46 @@ class Explanation:
             ],
             "next_timer": clocks[0] if clocks else None,
             "clocks": clocks,
+            "exceptions": [one.form() for one in self.excepted],
             "last_refusals": [record_json(refusal) for refusal in state.refusals],
         }
+        # What is left out is missing, so that no program takes it for the truth.
+        hidden = _OF_THE_DECISION if self.blind else ()
+        return {name: value for name, value in form.items() if name not in hidden}
 
 
-def explained(state: ControlPointState, tenant: TenantContext, now: datetime) -> Explanation:
-    """Explains a control point by the directory of today; the worker judges by the same rules."""
+def explained(
+    state: ControlPointState, tenant: TenantContext, now: datetime, *, unblind: bool = False
+) -> Explanation:
+    """Explains a control point by the directory of today; the worker judges by the same rules.
+
+    While an audit is open nothing of the decision is told, unless `unblind`.
+    """
     waiting = _waiting(state, tenant, now) if state.accepted is not None else None
+    people = _people(state, waiting.act, tenant, now) if waiting else ()
+    blind = is_blind(state) and not unblind
+    seen = state
+    if blind:
+        deciders = identities_of(state.deciders, tenant)
+        people = tuple(
+            one for one in people if not deciders & identities_of({one.reviewer_id}, tenant)
+        )
+        seen = blinded(state, tenant)
     return Explanation(
-        state=state,
-        because=_because(state),
+        state=seen,
+        because=BLIND if blind else _because(state),
         waiting=waiting,
-        people=_people(state, waiting.act, tenant, now) if waiting else (),
-        holder=holder_of(state, now),
-        clocks=tuple((timer, _then(state, timer)) for timer in running(state)),
+        people=people,
+        holder=holder_of(seen, now),
+        clocks=tuple((timer, _then(seen, timer)) for timer in running(seen)),
+        excepted=excepted_at(state, tenant, now),
+        blind=blind,
     )
+
+
+def ended_with(status: str, outcome: str | None) -> str:
+    """The status, and the outcome where that says more."""
+    return status if outcome in (None, status) else f"{status} with {outcome}"
 
 
 def _because(state: ControlPointState) -> str:
@@ -162,7 +194,7 @@ def _because(state: ControlPointState) -> str:
             f"rule {plan.rule!r} of policy version {plan.policy_version} asks for "
             f"{plan.mode} at {plan.effective_risk} risk; it waits for {state.required_role}"
         )
-    ended = f"the interrupt is {state.status}" + (f" with {state.outcome}" if state.outcome else "")
+    ended = f"the interrupt is {ended_with(state.status, state.outcome)}"
     grant = state.grant
     match state.gate:
         case "open":

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 from pydantic import ValidationError
 
+from consumers.audit.explain import ended_with
 from consumers.queue import UnknownControlPoint
 from core.timers import OBJECTION_WINDOW
 from countersign.deployment import Deployment, deployment
@@ -191,8 +192,9 @@ def _say_asked(asked: Asked) -> None:
     if due is not None and asked.opened.decide_by_source == OBJECTION_WINDOW:
         say(f"{asked.decision_package_id}: open, goes ahead at {rfc3339(due)} unless objected to")
         return
-    until = f" until {rfc3339(due)}" if due else ""
-    say(f"{asked.decision_package_id}: open, waits for {asked.opened.required_role}{until}")
+    # It may be decided already, where policy alone decides; this event does not say whether.
+    say(f"{asked.decision_package_id}: open; wait for its outcome with: "
+        f"countersign wait {asked.decision_package_id} --tenant {asked.opened.tenant_id}")  # fmt: skip
 
 
 def _say_cancelled(answer: InterruptStatusChanged | ToolGateEvent) -> None:
@@ -209,7 +211,7 @@ def _tell(where: Deployment, outcome: Outcome, as_json: bool) -> None:
         event | {"approved": outcome.approved},
         as_json=as_json,
         text=lambda: say(
-            f"{outcome.decision_package_id}: {outcome.status} with {outcome.outcome}: "
+            f"{outcome.decision_package_id}: {ended_with(outcome.status, outcome.outcome)}: "
             f"{event['reason']}"
         ),
     )

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from consumers.audit.blinding import blinded, is_blind
+from consumers.audit.excepted import excepted_at
 from consumers.audit.explain import Explanation, explained
 from consumers.queue_projection import NotProjected, QueueProjection, RedisQueue
 from consumers.queue_rows import KINDS, UNHELD, Kind, Row, Wanted
@@ -16,7 +18,7 @@ from countersign.failure import UsageWrong
 from countersign.offers import offers
 from countersign.options import AnyTenant, SomeId, examples, group, instant, plain
 from countersign.output import JsonFlag, emit, note, say, table
-from countersign.showing import page, refused, whole
+from countersign.showing import Shown, headed, page, refused, whole
 from countersign.task_position import TaskPosition, task_position
 from producers.sealed_records import readable_record
 from schemas.headers import rfc3339
@@ -28,6 +30,12 @@ top = plain()
 
 
 LIMIT: Final = 50
+Unblind = Annotated[
+    bool,
+    typer.Option(
+        "--unblind", help="Show what was decided although an audit waits for its verdict."
+    ),
+]
 _LIMIT_MAX: Final = 10_000
 
 
@@ -92,25 +100,37 @@ def list_(
 
 
 @app.command(epilog=examples("interrupts show notice-1 --tenant acme"))
-def show(some_id: SomeId, tenant: AnyTenant = None, as_json: JsonFlag = False) -> None:
+def show(
+    some_id: SomeId, tenant: AnyTenant = None, unblind: Unblind = False, as_json: JsonFlag = False
+) -> None:
     """Show one control point: what the system knows, what the agent and reviewers say, and what may
-    be decided now, by whom."""
+    be decided now, by whom. While an audit waits for its verdict, nothing of the decision."""
     where = deployment()
     state = where.queue().find(tenant, some_id)
     people = where.directories().latest().tenant(state.tenant_id)
-    offered = offers(state, people, datetime.now(UTC))
+    now = datetime.now(UTC)
+    offered, excepted = offers(state, people, now), excepted_at(state, people, now)
     told = readable_record(state, state.tenant_id, where.sealing)
-    emit(whole(told, offered), as_json=as_json, text=lambda: page(told, offered))
+    blind = is_blind(state) and not unblind
+    if blind:
+        told = blinded(told, people)
+        # Whatever else could be done tells of the gate.
+        offered = [offer for offer in offered if offer.act == "audit_verdict"]
+    shown = Shown(told, offered, excepted, blind)
+    emit(whole(shown), as_json=as_json, text=lambda: page(shown))
 
 
 @top.command(epilog=examples("explain notice-1 --tenant acme", "explain notice-1 --json"))
-def explain(some_id: SomeId, tenant: AnyTenant = None, as_json: JsonFlag = False) -> None:
-    """Say why a control point stands where it stands: what it waits for, and who may act."""
+def explain(
+    some_id: SomeId, tenant: AnyTenant = None, unblind: Unblind = False, as_json: JsonFlag = False
+) -> None:
+    """Say why a control point stands where it stands: what it waits for, and who may act. While an
+    audit waits for its verdict, nothing of the decision."""
     where = deployment()
     state = where.queue().find(tenant, some_id)
     people = where.directories().latest().tenant(state.tenant_id)
     told = readable_record(state, state.tenant_id, where.sealing)
-    explanation = explained(told, people, datetime.now(UTC))
+    explanation = explained(told, people, datetime.now(UTC), unblind=unblind)
     position = _position(where, state)
     data = explanation.form() | {"task": position.form()}
     emit(data, as_json=as_json, text=lambda: _explain(explanation, position))
@@ -172,8 +192,11 @@ def _list(rows: list[dict[str, Any]], *, everything: bool) -> None:
 
 def _explain(explanation: Explanation, position: TaskPosition) -> None:
     state, waiting = explanation.state, explanation.waiting
-    say(f"{state.tenant_id}/{state.decision_package_id}: {state.status}, gate {state.gate}")
-    say(f"because {explanation.because}")
+    headed(state, blind=explanation.blind)
+    if not explanation.blind:
+        say(f"because {explanation.because}")
+    for one in explanation.excepted:
+        say(one.line())
     if waiting is not None:
         say(f"waits for {waiting.what}")
         for slot in waiting.slots:
@@ -190,7 +213,9 @@ def _explain(explanation: Explanation, position: TaskPosition) -> None:
 
 def _people(explanation: Explanation) -> None:
     may = [person.reviewer_id for person in explanation.people if not person.codes]
-    act = explanation.waiting.act.replace("_", " ") if explanation.waiting else "act"
+    assert explanation.waiting is not None
+    confirmed = explanation.waiting.kind == "confirmation"
+    act = "confirm it" if confirmed else explanation.waiting.act.replace("_", " ")
     if explanation.holder is not None:
         say(f"held by {explanation.holder}")
     for shown in explanation.state.presented:

@@ -91,7 +91,7 @@ def test_the_tour_runs_as_it_is_written(servers: TestServers, tmp_path: Path) ->
     assert done.returncode == 0, done.stdout + done.stderr + logs
     for wanted in (
         "no errors",
-        "notice-1: open, waits for senior_reviewer",
+        "notice-1: open; wait for its outcome with: countersign wait notice-1",
         "may approve: r.boss, r.haas, r.okafor",
         "notice-1: approve recorded, final",
         "notice-1: decided with approve",

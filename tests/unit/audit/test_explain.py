@@ -256,10 +256,14 @@ def test_an_open_audit_waits_for_somebody_who_did_not_decide() -> None:
     )
     stage.request()
     stage.decide(SENIOR, "approve")
-    form = explain(stage.world).form()
+    blind, state = explain(stage.world).form(), state_of(stage.world)
+    form = explained(state, people_of(stage.world), stage.world.clock(), unblind=True).form()
     stage.command(e.a_verdict(**stage.ids(), reviewer_id=AUDITOR))
 
     assert (form["waits_for"]["kind"], form["may_act"]) == ("audit_verdict", [AUDITOR])
+    assert (blind["waits_for"], blind["may_act"]) == (form["waits_for"], form["may_act"])
+    assert (form["outcome"], "outcome" in blind, blind["clocks"]) == ("approve", False, [])
+    assert SENIOR not in barred(blind)
     assert barred(form)[SENIOR] == ["SEPARATION_OF_DUTIES"]
     assert barred(form)[ORGANISER] == ["MISSING_SCOPE"]
     assert explain(stage.world).waiting is None
@@ -274,3 +278,38 @@ def test_who_was_shown_the_package_is_told() -> None:
     [shown] = explain(stage.world).form()["shown_to"]
 
     assert (shown["reviewer_id"], shown["presented_digest"]) == (SENIOR, "ab" * 32)
+
+
+def test_an_expired_interrupt_is_expired_and_no_more() -> None:
+    """The outcome is told where it says more than the status."""
+    stage = Stage(on_timeout="expire")
+    stage.request()
+    stage.later(30 * 24 * HOUR)
+
+    assert explain(stage.world).because == "the interrupt is expired; the gate is denied"
+
+
+def test_an_exception_that_the_plan_rests_on_is_told_with_its_terms() -> None:
+    """From the directory, since it was granted at another package; until it has ended."""
+    stage = Stage()
+    stage.request()
+    until = stage.world.clock() + timedelta(hours=1)
+    stage.command(
+        e.an_exception(**stage.ids(), kind="missing_evidence", applies_to="pkg-next",
+                       expires_at=until)
+    )  # fmt: skip
+    package = e.a_package(decision_package_id="pkg-next", evidence_refs=[])
+    stage.request(interrupt_id="int-next", package=package)
+
+    def told_now() -> list[str]:
+        state = stage.state("pkg-next")
+        found = explained(state, people_of(stage.world), stage.world.clock()).excepted
+        return [one.line() for one in found]
+
+    before = told_now()
+    stage.later(HOUR + 1)
+
+    [line] = before
+    assert ": missing_evidence for pkg-next, until " in line
+    assert line.endswith("; the plan rests on it")
+    assert ", ended; the plan rests on it" in told_now()[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from core.directory import DirectoryRecord
 from core.governing import Said
 from countersign.commands import interrupts
 from countersign.deployment import Deployment
+from countersign.task_position import TaskPosition
 from schemas.codec import encode
 from schemas.events import ExceptionTerms, OverrideRecord
 from schemas.requests import Dissent, Draft
@@ -27,6 +28,7 @@ from schemas.state import (
     GrantedException,
     PendingOverride,
     Presented,
+    Refusal,
     TaskComment,
 )
 from schemas.topics import partition_for, record_key
@@ -217,7 +219,7 @@ def _reviewed() -> ControlPointState:
         comments=[TaskComment(by="r.lind", text="I know\nthem", version=1, occurred_at=e.at(6))],
         exceptions=[GrantedException.model_validate(
             {"terms": terms, "approver_id": "r.boss", "decision_event_id": "d"})],
-        audit=an_audited("p").audit,
+        audit=an_audited("p", closed=True).audit,
     )  # fmt: skip
 
 
@@ -234,7 +236,7 @@ def test_show_says_what_people_did(queues: Queues) -> None:
         f"  shown to {e.REVIEWER} at ",
         "  stepped aside: r.lind",
         "  exception x-1 of p, until ",
-        ": it waits for a verdict",
+        ": its verdict is given",
         "note on version 1: I know\\u000athem",
     ):
         assert line in ran.out
@@ -250,7 +252,7 @@ def test_show_has_it_all_as_json(queues: Queues) -> None:
     assert (shown["assigned_to"], shown["recused"]) == (e.REVIEWER, ["r.lind"])
     assert shown["comments"][0]["text"] == "I know\nthem"
     assert shown["exceptions"][0]["terms"]["exception_id"] == "x-1"
-    assert shown["audit"]["closed"] is False
+    assert shown["audit"]["closed"] is True
     assert shown["presented"][0]["reviewer_id"] == e.REVIEWER
     assert shown["deferred_until"] and shown["lease_until"]
 
@@ -375,3 +377,105 @@ def test_show_tells_an_exception_and_an_override_in_their_own_words(queues: Queu
         "    action_digest: d",
     ):
         assert line in out, line
+
+
+# --- blind ------------------------------------------------------------------------------------
+
+
+def _under_audit() -> ControlPointState:
+    """Approved, opened and used, with the words of who decided and of who did not."""
+    hostile, doubtful = _hostile(), a_doubtful("p")
+    approval = Approval(reviewer_id=e.REVIEWER, persons=[e.REVIEWER], event_id="ev-approved")
+    said = [
+        TaskComment(by=by, text=text, version=1, occurred_at=e.at(6))
+        for by, text in ((e.REVIEWER, "I let it go"), ("r.lind", "read the permit"))
+    ]
+    return an_audited(
+        "p",
+        outcome="approve",
+        gate="consumed",
+        grant=doubtful.grant,
+        approvals=[approval],
+        deciders=[e.REVIEWER],
+        comments=said,
+        override=hostile.override,
+        presented=[Presented(reviewer_id=e.REVIEWER, presented_at=e.at(5))],
+        refusals=[Refusal(command_id="c-9", code="GRANT_TAKEN", occurred_at=e.at(9))],
+    )
+
+
+OF_THE_DECISION = (
+    "outcome", "consumed", "gate", "I let it go", "ev-approved", e.REVIEWER, "GRANT_TAKEN",
+    "override by", "in doubt",
+)  # fmt: skip
+
+
+@pytest.fixture
+def anyone(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+    """Types any command; no worker has the task."""
+    nowhere = TaskPosition(0, None, {})
+    monkeypatch.setattr(interrupts, "task_position", lambda *_: nowhere)
+    return lambda *argv: queues.command(*argv, settings={"PARTITIONS": str(PARTITIONS)})
+
+
+@pytest.mark.parametrize("argv", [("interrupts", "show"), ("explain",)])
+def test_an_audit_is_judged_without_seeing_what_was_decided(
+    queues: Queues, anyone: Callable[..., Ran], argv: tuple[str, ...]
+) -> None:
+    """The decision, its people and their words are left out until --unblind; what is typed for a
+    verdict is told."""
+    queues.holds(_under_audit())
+
+    blind, open_ = anyone(*argv, "p"), anyone(*argv, "p", "--unblind")
+    data = anyone(*argv, "p", "--json")
+
+    said = blind.out.partition("the agent says")[0]
+    assert not [word for word in OF_THE_DECISION if word in said]
+    assert "an audit is open: judge it as if nobody had decided; countersign verdict p " in said
+    assert "gate consumed" in open_.out
+    assert "I let it go" not in data.out and data.json["blind"] is True
+    hidden = {"outcome", "gate", "approvals", "approved_by", "override", "grant", "last_refusals"}
+    assert not hidden & set(data.json)
+    unblind = anyone(*argv, "p", "--unblind", "--json").json
+    assert (unblind["outcome"], unblind["gate"]) == ("approve", "consumed")
+
+
+def test_a_blind_page_still_has_the_package_and_what_others_said(queues: Queues) -> None:
+    """And offers the verdict alone."""
+    queues.holds(_under_audit())
+
+    ran, data = queues("show", "p"), queues("show", "p", "--json").json
+
+    assert "evidence_refs:" in ran.out and "read the permit" in ran.out
+    assert [offer["act"] for offer in data["offers"]] == ["audit_verdict"]
+
+
+def test_a_given_verdict_ends_the_blindness(queues: Queues) -> None:
+    """Then all is shown."""
+    queues.holds(an_audited("p", closed=True))
+
+    assert queues("show", "p", "--json").json["outcome"] == "reject"
+
+
+def test_the_exceptions_that_a_plan_rests_on_are_named(
+    queues: Queues, anyone: Callable[..., Ran]
+) -> None:
+    """Also one of which nothing else is known, and one that was granted here for another."""
+    terms = ExceptionTerms(
+        exception_id="x-2", policy_id="p 4", requested_exception="q", justification="j",
+        kind="threshold", applies_to="q", expires_at=datetime.now(UTC) + timedelta(hours=1),
+    )  # fmt: skip
+    here = GrantedException(terms=terms, approver_id="r.boss", decision_event_id="d")
+    queues.holds(an_open("p", plan={"exceptions": ["x-1"]}, exceptions=[here]))
+
+    for argv in (("interrupts", "show", "p"), ("explain", "p")):
+        out = anyone(*argv).out
+        assert "policy exception x-1, ended; the plan rests on it" in out
+        assert "policy exception x-2: threshold for q, until " in out
+        assert ", granted by r.boss; granted here" in out
+        data = anyone(*argv, "--json").json
+        listed = data["policy_exceptions" if argv[0] == "interrupts" else "exceptions"]
+        assert [(one["exception_id"], one["plan_rests_on_it"]) for one in listed] == [
+            ("x-1", True),
+            ("x-2", False),
+        ]

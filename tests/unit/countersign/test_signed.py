@@ -391,3 +391,29 @@ def encoded(record: Record) -> tuple[bytes, list[tuple[str, bytes]]]:
     """A record as it stands in the log."""
     value = encode(record)
     return value, [("ce_type", ce_type_of(record).encode())]
+
+
+# --- what the answer says of the package -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("decision", "final", "words"),
+    [
+        ("object", False, "object recorded, the open gate is revoked, event"),
+        ("object", True, "object recorded, final, event"),
+        ("reject", True, "reject recorded, final, event"),
+        ("revise", True, "revise recorded, final, event"),
+        ("approve", True, "approve recorded, final (1 of 1 approvals), event"),
+        ("escalate", False, "escalate recorded, not final yet ("),
+    ],
+)
+def test_only_what_counts_approvals_tells_of_them(
+    desk: Desk, decision: str, final: bool, words: str
+) -> None:
+    """An objection after the opening takes the gate back; what closes needs no quorum."""
+    desk.answering(lambda r: [
+        e.a_decision_event(command_id=r.command_id, decision=decision, final=final)
+        if isinstance(r, Command) else r
+    ])  # fmt: skip
+
+    assert words in desk("decide", "--decision", "reject").out
