@@ -479,3 +479,15 @@ def test_the_exceptions_that_a_plan_rests_on_are_named(
             ("x-1", True),
             ("x-2", False),
         ]
+
+
+def test_who_may_confirm_an_override_is_not_told_to_override(
+    queues: Queues, anyone: Callable[..., Ran]
+) -> None:
+    """It waits for a confirmation, so that is what people may do."""
+    queues.holds(_hostile())
+
+    out = anyone("explain", "p").out
+
+    assert "who confirms the override by r.boss" in out
+    assert "\nmay confirm it: " in out and "may override" not in out
