@@ -131,7 +131,8 @@ class Reference:
 
     def _carry_out(self, d: Decision, at: float, now: float, *, confirms: bool) -> None:
         if d.what == "approve":
-            self.approvals = [*(n for n in self.approvals if n != d.who), d.who]
+            kept = self.approvals if confirms else self.standing()
+            self.approvals = [*(n for n in kept if n != d.who), d.who]
             self.holder = None
             if confirms or self.most(self.standing()) == len(self.slots):
                 self._open_gate(now, "override" if confirms else "approve")
@@ -183,7 +184,7 @@ class Reference:
     def _not_offered(self, d: Decision, at: float) -> str | None:
         refused = {
             "object": self.mode != "on",
-            "approve": self.windowed,
+            "approve": self.windowed or self._override_waits(),
             "escalate": self.status == "escalated",
             "defer": self.windowed or self.deferred,
         }
@@ -211,8 +212,12 @@ class Reference:
         standing = self.standing()
         if who in standing:
             return "DUPLICATE_APPROVER"
-        more = self.most([*standing, who]) > self.most(standing)
+        filled = self.most(standing)
+        more = filled == len(self.slots) or self.most([*standing, who]) > filled
         return None if more else "NO_OPEN_SLOT"
+
+    def _override_waits(self) -> bool:
+        return self.overriding is not None and self._person(self.overriding, (TOP,)) is None
 
     def _held_by_other(self, who: str, at: float) -> str | None:
         return "NOT_ASSIGNEE" if self._holder(at) not in (None, who) else None
@@ -222,7 +227,7 @@ class Reference:
 
     def override(self, who: str, version: int, at: float) -> list[str]:
         code = self._stop(at, version) or self._person(who, (TOP,))
-        if code is None and self.overriding and not self._person(self.overriding, (TOP,)):
+        if code is None and self._override_waits():
             code = "DECISION_NOT_ALLOWED"
         if code is not None:
             return [code]
