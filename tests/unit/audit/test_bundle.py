@@ -7,7 +7,7 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
@@ -130,38 +130,32 @@ def test_a_folder_with_something_in_it_is_left_alone(world: World, tmp_path: Pat
         bundles.exported(world, tmp_path)
 
 
-MASKS: Final = (0x01, 0x20, 0x80)
-
-
-def every_flip_is_found(
-    files: Bytes, name: str, masks: tuple[int, ...], *, stride: int = 1
-) -> None:
-    """Flips each byte of one file in turn, or each `stride`-th and the last."""
+def every_flip_is_found(files: Bytes, name: str, *, stride: int = 1) -> None:
+    """Flips a bit of each byte of one file in turn, or of each `stride`-th and the last."""
     data = files[name]
     for at in {*range(0, len(data), stride), len(data) - 1} - {-1}:
-        for mask in masks:
-            flipped = bytearray(data)
-            flipped[at] ^= mask
-            with pytest.raises(BundleFault):
-                check_files(in_memory({**files, name: bytes(flipped)}))
+        flipped = bytearray(data)
+        flipped[at] ^= 1 << at % 8
+        with pytest.raises(BundleFault):
+            check_files(in_memory({**files, name: bytes(flipped)}))
 
 
 def test_bytes_flipped_in_every_file_are_found(scoped: tuple[Path, Exported]) -> None:
     """In every file, README, manifest and the manifest's digest among them; none is forgotten."""
     files = contents(scoped[0])
     for name in files:
-        every_flip_is_found(files, name, (MASKS[len(name) % 3],), stride=37)
+        every_flip_is_found(files, name, stride=37)
 
     assert set(files) == Folder(scoped[0]).names()
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_every_bit_flipped_in_turn_is_found(scoped: tuple[Path, Exported]) -> None:
-    """All eight bits of every byte of every file."""
+def test_every_byte_flipped_in_turn_is_found(scoped: tuple[Path, Exported]) -> None:
+    """A bit of each byte of every file, all eight by turns."""
     files = contents(scoped[0])
     for name in files:
-        every_flip_is_found(files, name, tuple(1 << bit for bit in range(8)))
+        every_flip_is_found(files, name)
 
 
 def test_files_cut_off_added_or_gone_are_found(whole: tuple[Path, Exported]) -> None:
