@@ -27,7 +27,7 @@ from consumers.audit.deployed import deployed_source
 from consumers.audit.export import Exported, NotEmpty
 from consumers.audit.export import export as write_bundle
 from consumers.audit.faults import JournalFault
-from consumers.audit.history import read_history
+from consumers.audit.history import History, read_history
 from consumers.audit.proof import journal_identity, prove_journal
 from consumers.audit.trail import QUESTIONS, Audit, UnknownPackage, audited
 from consumers.audit.verify import Counts
@@ -41,6 +41,8 @@ from countersign.options import SomeId, Tenant, examples, group
 from countersign.output import JsonFlag, emit, note, outline, print_json, say
 from schemas.topics import record_key
 
+Bar = Callable[[int | str], Report] | None
+"""Makes a bar for a partition, or for what is named; None: nobody looks."""
 app = group("What was decided and done, and the proof that the record of it is what was written.")
 
 
@@ -48,7 +50,8 @@ app = group("What was decided and done, and the proof that the record of it is w
 def show(some_id: SomeId, tenant: Tenant, as_json: JsonFlag = False) -> None:
     """Answer the nine questions of an audit. Exit 1 while an answer is still open."""
     where = deployment()
-    audit = _audited(where, tenant, some_id)
+    with _bar(quiet=as_json) as bar:
+        audit = _audited(where, tenant, some_id, bar)
     audit = replace(audit, answers=where.readable(audit.answers, audit.tenant_id))
     emit(audit.form(), as_json=as_json, text=lambda: _show(audit))
     if not audit.complete:
@@ -128,7 +131,8 @@ def export(
             "COUNTERSIGN_GRANT_TRUSTED_KEYS: not set; name the JWKS of the workers' grant keys, by "
             "which checkpoints and grants are checked"
         )
-    found = [_audited(where, tenant or "", one).decision_package_id for one in ids or ()]
+    with _bar(quiet=as_json) as bar:
+        found = [_audited(where, tenant or "", one, bar).decision_package_id for one in ids or ()]
     packages = tuple(dict.fromkeys(found))
     with _bar(quiet=as_json) as progress:
         source = deployed_source(
@@ -248,11 +252,21 @@ def _say_exported(out: Path, written: Exported) -> None:
     )
 
 
-def _audited(where: Deployment, tenant: str, some_id: str) -> Audit:
+def _history(where: Deployment, tenant: str, package_id: str, bar: Bar) -> History:
+    return read_history(
+        where.config,
+        where.named,
+        tenant,
+        package_id,
+        registry=where.kafka.registry,
+        progress=bar("journal") if bar is not None else None,
+    )
+
+
+def _audited(where: Deployment, tenant: str, some_id: str, bar: Bar) -> Audit:
     """The audit of a package, or of the package of an interrupt id."""
-    registry = where.kafka.registry
     try:
-        history = read_history(where.config, where.named, tenant, some_id, registry=registry)
+        history = _history(where, tenant, some_id, bar)
         return audited(history)
     except UnknownPackage as unknown:
         try:
@@ -260,7 +274,7 @@ def _audited(where: Deployment, tenant: str, some_id: str) -> Audit:
         except UnknownControlPoint:
             raise AnswerIsNo(str(unknown)) from None
     try:
-        history = read_history(where.config, where.named, tenant, package_id, registry=registry)
+        history = _history(where, tenant, package_id, bar)
         return audited(history)
     except UnknownPackage as unknown:
         raise AnswerIsNo(str(unknown)) from None
@@ -283,7 +297,7 @@ def _show(audit: Audit) -> None:
 
 
 @contextmanager
-def _bar(*, quiet: bool) -> Iterator[Callable[[int], Report] | None]:
+def _bar(*, quiet: bool) -> Iterator[Bar]:
     """Progress and the time that is left on a terminal's standard error; nothing elsewhere."""
     if quiet or not sys.stderr.isatty():
         yield None
@@ -292,8 +306,9 @@ def _bar(*, quiet: bool) -> Iterator[Callable[[int], Report] | None]:
                TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
 
-        def of_partition(partition: int) -> Report:
-            task = bar.add_task(f"partition {partition}", total=None)
+        def of_partition(partition: int | str) -> Report:
+            name = partition if isinstance(partition, str) else f"partition {partition}"
+            task = bar.add_task(name, total=None)
 
             def report(done: int, total: int) -> None:
                 bar.update(task, completed=done, total=total)
