@@ -167,7 +167,7 @@ def test_malformed_arguments_fail_by_the_name_of_their_field(ready: Deployment) 
 def test_a_memory_is_stored_superseded_and_revoked(ready: Deployment) -> None:
     """With its provenance; revoking reports the grant's outcome as reversed."""
     started(ready, "memory_store", MEMORY)
-    approved(ready, 1, "memory.write", memory_args(1))
+    approved(ready, 1, None, memory_args(1))
     eventually(lambda: receipts(ready))
     approved(ready, 2, None, memory_args(2, supersedes="mem-1"))
     eventually(lambda: len(receipts(ready)) == 2)
